@@ -1,0 +1,69 @@
+# Everything a developer or an operator does with this repository. `make help` lists it.
+#
+#   make run                               the gateway on :8080 before the built-in demo origin
+#   make run ORIGIN=http://127.0.0.1:3000  the gateway on :8080 before your own app
+#   make test                              every test, race detector on
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GO       ?= go
+BIN      := bin/tzero
+LISTEN   ?= :8080
+FUZZTIME ?= 20s
+PKG      ?= ./...
+# What -version prints. A release build is made from a tag.
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+
+.PHONY: help run build test e2e lint fuzz deps docs clean
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The shell is replaced by the gateway, so that Ctrl-C and SIGTERM reach it directly and it can drain.
+run: build ## Run on :8080 before the demo origin, or before ORIGIN=URL. Also: LISTEN=ADDR, CONFIG=FILE.
+ifneq ($(strip $(CONFIG)),)
+	@exec $(BIN) run -c '$(CONFIG)'$(if $(ORIGIN), --origin '$(ORIGIN)')
+else ifneq ($(strip $(ORIGIN)),)
+	@exec $(BIN) run --listen '$(LISTEN)' --origin '$(ORIGIN)'
+else
+	@exec $(BIN) demo --listen '$(LISTEN)'
+endif
+
+build: ## Build the static binary bin/tzero.
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/tzero
+
+# The race detector needs cgo, and cgo a C compiler: that is what deps is for.
+test: deps ## Install what the tests need, then run every test with the race detector. Also: PKG=./cache/...
+	CGO_ENABLED=1 $(GO) test -race -timeout 15m $(PKG)
+
+e2e: deps ## Run the tests that drive the real binary, the browser and the Next.js application.
+	CGO_ENABLED=1 $(GO) test -race -count=1 -v -timeout 30m -tags nextapp ./cmd/tzero/e2e/...
+
+lint: ## gofmt, go vet, staticcheck and the import rules.
+	@unformatted="$$(gofmt -l $$(find . -name '*.go' -not -path './.git/*' -not -path '*/testdata/*'))"; \
+	if [ -n "$$unformatted" ]; then echo "not formatted, run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) vet -tags nextapp ./cmd/tzero/...
+	$(GO) tool staticcheck ./...
+	$(GO) test ./internal/archtest
+
+# `go test -fuzz` takes one target at a time, so that we look for them package by package.
+fuzz: ## Run every fuzz target for FUZZTIME (default 20s).
+	@for pkg in $$($(GO) list $(PKG)); do \
+		for target in $$($(GO) test -list '^Fuzz' "$$pkg" | grep '^Fuzz' || true); do \
+			echo "== $$pkg $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$pkg"; \
+		done; \
+	done
+
+deps: ## Install from Debian's packages what the tests need and is missing (root), or say what to install.
+	@.ci/deps
+
+docs: ## Generate the reference pages, the JSON Schema and the shell completions again.
+	$(GO) generate ./...
+
+clean: ## Remove what was built.
+	rm -rf bin dist
