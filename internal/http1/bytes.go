@@ -1,0 +1,149 @@
+package http1
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// The classes of a byte; one lookup answers every question the parsers ask of it.
+const (
+	isToken    = 1 << iota // tchar, RFC 9110 §5.6.2
+	isPath                 // may stand in a target's path, besides "%"
+	isQuery                // may stand in a target's query
+	isHostname             // letter, digit, "-", "_": a label of a host name
+	isHex                  // HEXDIG, both cases
+	isDigit                // DIGIT
+	isText                 // HTAB, SP, VCHAR, obs-text: what a field value is made of, RFC 9110 §5.5
+	isQuoted               // qdtext, RFC 9110 §5.6.4
+)
+
+// class is built once and never written again.
+var class = buildClasses()
+
+func buildClasses() (t [256]uint8) {
+	mark := func(chars string, c uint8) {
+		for i := range len(chars) {
+			t[chars[i]] |= c
+		}
+	}
+	const alnum = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+	mark(alnum+"!#$%&'*+-.^_`|~", isToken)
+	// RFC 3986 §3.3: pchar and "/". The rest is what browsers leave unescaped in a path (WHATWG URL, path
+	// percent-encode set), and what nginx lets pass: "[", "]", "^", "|".
+	const path = alnum + "-._~" + "!$&'()*+,;=" + ":@/" + "[]^|"
+	mark(path, isPath|isQuery)
+	// RFC 3986 §3.4, and what browsers leave unescaped in a query. "%" need not introduce two hex digits
+	// there: a form or a campaign link with "100%" is sent as it stands.
+	mark("?%\\`{}", isQuery)
+	mark(alnum+"-_", isHostname)
+	mark("0123456789abcdefABCDEF", isHex)
+	mark("0123456789", isDigit)
+	for c := range 256 {
+		if c == '\t' || c >= ' ' && c != 0x7f {
+			t[c] |= isText
+			if c != '"' && c != '\\' {
+				t[c] |= isQuoted
+			}
+		}
+	}
+	return t
+}
+
+// IsToken reports whether b is a token (RFC 9110 §5.6.2): what a method, a field name and a connection
+// option must be.
+func IsToken(b []byte) bool {
+	for _, c := range b {
+		if class[c]&isToken == 0 {
+			return false
+		}
+	}
+	return len(b) > 0
+}
+
+// ValidValue reports whether b may be written as a field value: no control byte but HTAB, and no
+// whitespace at its ends (RFC 9110 §5.5).
+func ValidValue(b []byte) bool {
+	for i := 0; ; i++ {
+		i = nextControl(b, i)
+		if i == len(b) {
+			break
+		}
+		if b[i] != '\t' {
+			return false
+		}
+	}
+	return len(b) == 0 || !isOWS(b[0]) && !isOWS(b[len(b)-1])
+}
+
+func isOWS(c byte) bool { return c == ' ' || c == '\t' }
+
+const (
+	ones  = 0x0101010101010101
+	highs = 0x8080808080808080
+)
+
+// nextControl returns the index of the first byte of b at or after i that is below SP or DEL, or
+// len(b). It looks at eight bytes at a time.
+func nextControl(b []byte, i int) int {
+	for i+8 <= len(b) {
+		if m := controls(binary.LittleEndian.Uint64(b[i:])); m != 0 {
+			return i + bits.TrailingZeros64(m)>>3
+		}
+		i += 8
+	}
+	for i < len(b) && b[i] >= ' ' && b[i] != 0x7f {
+		i++
+	}
+	return i
+}
+
+// controls sets the high bit of every byte of x that is below SP or DEL. The sums cannot carry from one
+// byte into the next, since their bytes are below 0x80.
+func controls(x uint64) uint64 {
+	low := x &^ highs
+	return (^(low + 0x60*ones) | (low + ones)) &^ x & highs
+}
+
+// endOfToken returns the index of the first byte of b that is no tchar, or len(b). Eight bytes at a time it
+// passes over letters, digits and "-", of which names are made; the table judges the others. The sums
+// cannot carry from one byte into the next, since their bytes are below 0x80.
+func endOfToken(b []byte) int {
+	i := 0
+	for i+8 <= len(b) {
+		x := binary.LittleEndian.Uint64(b[i:])
+		low := x &^ highs
+		fold := low | 0x20*ones
+		letter := (fold + (0x80-'a')*ones) &^ (fold + (0x80-'z'-1)*ones)
+		digit := (low + (0x80-'0')*ones) &^ (low + (0x80-'9'-1)*ones)
+		other := (low ^ '-'*ones) + 0x7f*ones // high bit clear for "-"
+		m := (x | other&^letter&^digit) & highs
+		if m == 0 {
+			i += 8
+			continue
+		}
+		if i += bits.TrailingZeros64(m) >> 3; class[b[i]]&isToken == 0 {
+			return i
+		}
+		i++
+	}
+	for i < len(b) && class[b[i]]&isToken != 0 {
+		i++
+	}
+	return i
+}
+
+// parseDigits reads 1*DIGIT without sign or space (RFC 9110 §8.6); ok is false for anything else and for
+// values beyond int64.
+func parseDigits(b []byte) (n int64, ok bool) {
+	for _, c := range b {
+		if class[c]&isDigit == 0 {
+			return 0, false
+		}
+		d := int64(c - '0')
+		if n > (1<<63-1-d)/10 {
+			return 0, false
+		}
+		n = n*10 + d
+	}
+	return n, len(b) > 0
+}
