@@ -1,0 +1,220 @@
+package cache
+
+import (
+	"time"
+
+	"github.com/tzero-edge/tzero/cache/key"
+	"github.com/tzero-edge/tzero/cache/rfc9111"
+)
+
+// Begin judges the origin's answer to a Miss or an Alone as soon as its head is there. asked is when the
+// request was sent, now when the head arrived.
+//
+// When the answer may be stored, the fill takes body over: the caller reads it through the fill's Reader like
+// everybody else and must not touch body again. A body that is all there is taken at once, otherwise a
+// goroutine of the cache's own reads it. When it may not, the fill is Uncacheable, says why, and body stays
+// the caller's.
+func (c *Cache) Begin(q *Request, res *Result, head Head, body Body, asked, now time.Time) *Fill {
+	c.count.add(countFill)
+	f := &Fill{c: c, class: q.class(), status: head.Status, total: head.Length, primary: q.hash}
+	f.judged = rfc9111.Assess(q.judged(), &rfc9111.Response{Status: head.Status, Fields: head.Fields},
+		&q.Policy.rules, asked, now)
+	f.reason = c.refuses(q, res, &head, f)
+	f.transient = f.reason != "" && q.sharesError(res, &head, f)
+	if f.reason != "" && !f.transient {
+		return c.uncacheable(q, res, f, now)
+	}
+	f.shareable = f.transient || f.judged.Traits&rfc9111.TraitShareable != 0
+	d := draft{id: c.ids.Add(1), status: head.Status, lines: head.Fields, received: now, judged: &f.judged}
+	if reason := c.register(q, f, &d, &head); reason != "" {
+		f.reason = reason
+		return c.uncacheable(q, res, f, now)
+	}
+	c.start(f, body, now)
+	return f
+}
+
+// judged is the request as it was sent to the origin: what fills the cache is always a whole GET, also when a
+// HEAD or a range asked for it.
+func (q *Request) judged() *rfc9111.Request {
+	return &rfc9111.Request{Method: []byte("GET"), Fields: q.Fields, HasQuery: q.HasQuery, HasBody: q.HasBody}
+}
+
+// refuses adds to the RFC's judgement what this cache cannot or will not hold.
+func (c *Cache) refuses(q *Request, res *Result, head *Head, f *Fill) Reason {
+	switch {
+	case res.Raw:
+		return res.Reason
+	case f.judged.Reason != "":
+		return f.judged.Reason
+	case head.UntilClose:
+		return BypassUntilClose
+	case head.Length > c.limit(q):
+		return BypassTooLarge
+	case c.held.Load()+max(head.Length, firstBody) > c.maxHeld:
+		return BypassMemory
+	}
+	return ""
+}
+
+func (c *Cache) limit(q *Request) int64 {
+	if q.Policy.maxObject > 0 {
+		return min(q.Policy.maxObject, c.maxObject)
+	}
+	return c.maxObject
+}
+
+// sharesError reports whether a 5xx that may not be stored is still handed to those who waited for it. RFC
+// 9111 knows no such sharing; without it a crowd would reach a failing origin one by one. The answer to a
+// request with credentials is never shared, nor one that speaks of a visitor.
+func (q *Request) sharesError(res *Result, head *Head, f *Fill) bool {
+	return q.Policy.shareErrors && !res.Raw && f.reason == rfc9111.NotStatus && head.Status >= 500 &&
+		f.class == 0 && !head.UntilClose && !head.Fields.Has("Set-Cookie") && !head.Fields.Has("Vary")
+}
+
+// uncacheable ends a fill before it began, frees who waits, and remembers for a while that there is nothing
+// to wait for. An error says nothing about the next answer and leaves no mark.
+func (c *Cache) uncacheable(q *Request, res *Result, f *Fill, now time.Time) *Fill {
+	f.state = Uncacheable
+	f.blob, f.head = nil, Object{}
+	c.count.add(countUncacheable)
+	if res.Raw || f.reason == BypassMemory || f.reason == BypassClosing || f.reason == rfc9111.NotRequestNoStore {
+		return f
+	}
+	if f.reason == rfc9111.NotStatus && f.status >= 500 {
+		return f
+	}
+	kind := markUncacheable
+	if f.reason == BypassTooLarge {
+		kind = markTooLarge
+	}
+	c.marks.set(q.hash, f.class, kind, now)
+	return f
+}
+
+// register gives the fill its key, lays its blob out and makes it visible to other requests.
+func (c *Cache) register(q *Request, f *Fill, d *draft, head *Head) Reason {
+	if !c.enter() {
+		return BypassClosing
+	}
+	reason := Reason("")
+	vary := rfc9111.VaryOf(head.Fields)
+	c.fills.update(q.hash, q.primaryKey(), func(s *slot) {
+		f.record = Object{}
+		if !f.transient {
+			f.record = c.family(q, s, &vary)
+		}
+		d.key, d.primary = q.withSuffix(f.record), q.primary
+		blob, ok := d.build(int(min(max(head.Length, 0), firstBody)))
+		if !ok || int64(len(blob)) > c.limit(q) || max(head.Length, 0) > c.limit(q)-int64(len(blob)) {
+			reason = FillHeadTooLarge
+			if ok {
+				reason = BypassTooLarge
+			}
+			return
+		}
+		f.hash = key.Hash(c.seed, d.key)
+		f.blob, f.bodyAt, f.limit = blob, len(blob), int(c.limit(q))-len(blob)
+		f.head = Object{append([]byte(nil), blob...)}
+		f.first = &Reader{f: f}
+		f.readers = append(f.readers, f.first)
+		f.charge(int64(cap(blob)))
+		if !f.transient && f.shareable {
+			s.fills = append(s.fills, f)
+		}
+	})
+	if reason != "" {
+		c.fillers.Done()
+	}
+	return reason
+}
+
+// family returns the vary record under which the response is stored, or none for one that does not vary and
+// has no varying siblings. A new record goes to the tier at once. Called with the slot locked.
+func (c *Cache) family(q *Request, s *slot, vary *rfc9111.Vary) Object {
+	have := s.record
+	if !have.Exists() {
+		if o := c.tier.Get(q.hash); o.Exists() && o.kind() == kindVary && string(o.Primary()) == string(q.primaryKey()) {
+			have = o
+		}
+	}
+	var names varyNames
+	if have.Exists() {
+		names = namesOf(have)
+	}
+	all, grown := union(names, vary)
+	if grown {
+		have = all.record(c.ids.Add(1), q.primaryKey())
+		c.tier.Set(q.hash, have)
+		s.record = have
+	}
+	return have
+}
+
+// start pumps the body, here and now if that cannot block.
+func (c *Cache) start(f *Fill, body Body, now time.Time) {
+	c.running.Add(1)
+	work := func() {
+		defer c.fillers.Done()
+		f.pump(body, now)
+	}
+	if body.Ready() {
+		work()
+		return
+	}
+	go work()
+}
+
+// ended is called once by every fill's pump.
+func (c *Cache) ended(f *Fill, object Object, keep bool, now time.Time) {
+	defer c.running.Add(-1)
+	switch {
+	case keep:
+		c.keep(f, object, now)
+		return
+	case f.State() == Failed:
+		c.count.add(countFailed)
+	}
+	if f.shareable && !f.transient {
+		c.fills.remove(f)
+	}
+}
+
+// keep stores a finished object. The mark of its kind goes: it proved cacheable.
+func (c *Cache) keep(f *Fill, object Object, now time.Time) {
+	c.count.add(countStored)
+	if f.shareable {
+		c.marks.clear(f.primary, f.class)
+	} else {
+		c.marks.set(f.primary, f.class, markUncacheable, now)
+	}
+	stored := c.tier.Set(f.hash, object)
+	if !stored {
+		c.count.add(countDropped)
+	}
+	if f.withdrawn() { // invalidated since the pump looked: the Del may have come before the Set
+		c.tier.Del(f.hash)
+	}
+	if !f.shareable {
+		return
+	}
+	if stored {
+		select {
+		case c.settling <- f:
+			return
+		default: // the tier is far behind: better a second fetch than a queue without end
+		}
+	}
+	c.fills.remove(f)
+}
+
+// outgrown is called by a fill that turned out too large.
+func (c *Cache) outgrown(f *Fill) {
+	c.count.add(countTooLarge)
+	for cl := range class(4) {
+		c.marks.set(f.primary, cl, markTooLarge, f.head.Received())
+	}
+	if f.shareable && !f.transient {
+		c.fills.remove(f)
+	}
+}

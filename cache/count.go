@@ -1,0 +1,82 @@
+package cache
+
+import (
+	"math/rand/v2"
+	"sync/atomic"
+)
+
+type counter int
+
+const (
+	countHit counter = iota
+	countStale
+	countFollow
+	countMiss
+	countBypass
+	countFill
+	countStored
+	countUncacheable
+	countFailed
+	countTooLarge
+	countDropped
+	countLaggard
+	countRefresh
+	countPanic
+	numCounters
+)
+
+const stripes = 16
+
+// counters are striped: a counter that two cores share costs more than the lookup it counts. The stripe is
+// drawn at random, from a source that is the running thread's own.
+type counters struct {
+	stripe [stripes]struct {
+		n [numCounters]atomic.Uint64
+		_ [128 - numCounters*8%128]byte
+	}
+}
+
+func (c *counters) add(which counter) { c.stripe[rand.Uint32()%stripes].n[which].Add(1) }
+
+func (c *counters) sum(which counter) uint64 {
+	var n uint64
+	for i := range c.stripe {
+		n += c.stripe[i].n[which].Load()
+	}
+	return n
+}
+
+// Stats is a snapshot. Counters count from the start.
+type Stats struct {
+	Tier TierStats
+
+	Hits, Stale, Follows, Misses, Bypasses uint64 // verdicts of Lookup
+
+	Fills       uint64 // answers offered to Begin
+	Stored      uint64 // of these, stored whole
+	Uncacheable uint64 // of these, judged not storable
+	Failed      uint64 // of these, broken off by the origin
+	TooLarge    uint64 // of these, found too large while they arrived
+	Dropped     uint64 // stored, and not visible afterwards: dropped or refused by the tier
+	Laggards    uint64 // readers cut because they fell behind a fill that is too large to keep
+	Refreshes   uint64 // background refreshes begun
+	Panics      uint64 // in functions given to Lead and Refresh
+
+	Running      int64 // fills running now
+	RunningBytes int64 // bytes held by them
+	Refreshing   int64 // background refreshes running now
+}
+
+// Stats returns a snapshot of all counters.
+func (c *Cache) Stats() Stats {
+	return Stats{
+		Tier: c.tier.Stats(),
+		Hits: c.count.sum(countHit), Stale: c.count.sum(countStale), Follows: c.count.sum(countFollow),
+		Misses: c.count.sum(countMiss), Bypasses: c.count.sum(countBypass),
+		Fills: c.count.sum(countFill), Stored: c.count.sum(countStored),
+		Uncacheable: c.count.sum(countUncacheable), Failed: c.count.sum(countFailed),
+		TooLarge: c.count.sum(countTooLarge), Dropped: c.count.sum(countDropped),
+		Laggards: c.count.sum(countLaggard), Refreshes: c.count.sum(countRefresh), Panics: c.count.sum(countPanic),
+		Running: c.running.Load(), RunningBytes: c.held.Load(), Refreshing: c.refreshing.Load(),
+	}
+}

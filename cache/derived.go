@@ -1,0 +1,37 @@
+package cache
+
+import (
+	"bytes"
+
+	"github.com/tzero-edge/tzero/cache/key"
+)
+
+// A derived encoding is an object of its own, under a hash of the source's and with the source's key and id:
+// once the source has another body, its derived encodings answer no more and age out of the tier.
+
+// PutDerived keeps body, the content of o in another content coding, beside o. false when the tier did not
+// take it.
+func (c *Cache) PutDerived(o Object, coding string, body []byte) bool {
+	if !o.Exists() || int64(len(body)) > c.maxObject || coding == "" {
+		return false
+	}
+	d := small(kindDerived, o.ID(), o.Status(), o.Key(), len(o.Primary()), body)
+	return c.tier.Set(c.derivedHash(o, coding), d)
+}
+
+// GetDerived returns the content of o in a content coding, if it is kept. It allocates nothing.
+func (c *Cache) GetDerived(o Object, coding string) ([]byte, bool) {
+	d := c.tier.Get(c.derivedHash(o, coding))
+	if !d.Exists() || d.kind() != kindDerived || d.ID() != o.ID() || !bytes.Equal(d.Key(), o.Key()) {
+		return nil, false
+	}
+	return d.Body(), true
+}
+
+func (c *Cache) derivedHash(o Object, coding string) uint64 {
+	h := key.Hash(c.seed, o.Key())
+	for i := range len(coding) {
+		h = (h ^ uint64(coding[i])) * 0x100000001b3
+	}
+	return h
+}

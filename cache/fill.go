@@ -1,0 +1,148 @@
+package cache
+
+import (
+	"errors"
+	"io"
+	"sync"
+
+	"github.com/tzero-edge/tzero/cache/rfc9111"
+	"github.com/tzero-edge/tzero/internal/field"
+)
+
+// Head is a response's head. Fields has the end-to-end fields only: the connection's were removed.
+type Head struct {
+	Status int
+	Fields field.List
+	Length int64 // of the body; -1 where it is not known
+	// UntilClose says that nothing but the end of the connection ends the body: such a response is never
+	// stored, since nobody can tell whether it is whole (RFC 9112 §6.3).
+	UntilClose bool
+}
+
+// Body is a response's content on its way from the origin. It is read by one goroutine.
+type Body interface {
+	io.Reader
+	// Ready reports that everything up to the end can be read without waiting.
+	Ready() bool
+	// Done reports, after io.EOF, that the framing proved the body whole.
+	Done() bool
+	// Close gives the connection back or up. It is called once, after the last Read.
+	Close() error
+}
+
+// State is where a fill stands.
+type State uint8
+
+// The states. Streaming ends in one of the others; the rest are final.
+const (
+	Streaming   State = iota // the body is arriving
+	Complete                 // whole; Object is there
+	Uncacheable              // the leader's alone
+	Failed                   // the body broke off
+	TooLarge                 // longer than max_object: its readers go on, nobody joins, nothing is stored
+)
+
+var stateNames = [...]string{"streaming", "complete", "uncacheable", "failed", "too-large"}
+
+func (s State) String() string { return stateNames[s] }
+
+// The errors of a Reader. A body that did not arrive whole never ends in io.EOF.
+var (
+	ErrBroken  = errors.New("the origin's body broke off")
+	ErrLagging = errors.New("fell too far behind a response that is too large to keep")
+	ErrGone    = errors.New("the reader was given up")
+)
+
+// Fill is an object being fetched. It belongs to the cache and not to a request: all requests, the leader's
+// too, hold Readers of it, and none of them can slow it or stop it. It is safe for concurrent use.
+type Fill struct {
+	c         *Cache
+	judged    rfc9111.Assessment
+	class     class
+	status    int
+	hash      uint64 // of the full key
+	primary   uint64 // hash of the primary key
+	record    Object // the vary record its suffix was made under
+	shareable bool   // those who waited for it may have it
+	transient bool   // shared with those who waited, and never stored
+	limit     int    // max_object: bytes of body
+	head      Object // head, key and lines without the body; none for Uncacheable
+	bodyAt    int    // where the body begins in blob
+	total     int64  // Content-Length, or -1
+
+	mu          sync.Mutex
+	state       State
+	reason      Reason // why Uncacheable, Failed, TooLarge or not stored; or empty
+	blob        []byte // header, key and lines, then the body so far; nil once nobody needs it
+	n           int64  // bytes of body so far
+	err         error  // of Failed
+	object      Object // of Complete; for a 304 also of Uncacheable
+	invalidated bool   // not to be stored any more
+	charged     int64  // bytes counted in Cache.held
+	wake        signal // fires when n, state or err change
+	spill       *window
+	first       *Reader // made with the fill, so that it never lacks its leader's reader
+	readers     []*Reader
+}
+
+// signal wakes all who wait for a change. It is used under its owner's lock, and costs nothing while nobody
+// waits.
+type signal struct{ ch chan struct{} }
+
+func (s *signal) wait() <-chan struct{} {
+	if s.ch == nil {
+		s.ch = make(chan struct{})
+	}
+	return s.ch
+}
+
+func (s *signal) fire() {
+	if s.ch != nil {
+		close(s.ch)
+		s.ch = nil
+	}
+}
+
+// State is where the fill stands now.
+func (f *Fill) State() State {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.state
+}
+
+// Reason says why the fill is not, or not for everybody, a stored response; empty when it is.
+func (f *Fill) Reason() Reason {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.reason
+}
+
+// Object is the stored response once the fill is Complete; before that, none. After a validation whose
+// answer may not be stored it is the leader's to answer with.
+func (f *Fill) Object() Object {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.object
+}
+
+// Head gives the head as it is stored, as an object without a body: without the fields that no-cache="…" or
+// private="…" name, and with a Date. The leader may answer with the origin's own head instead. There is none
+// when the fill is Uncacheable.
+func (f *Fill) Head() Object { return f.head }
+
+// Length is the body's length, or -1 while it is not known.
+func (f *Fill) Length() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.object.Exists() {
+		return int64(len(f.object.Body()))
+	}
+	return f.total
+}
+
+// withdrawn reports whether the key was invalidated after the fill began.
+func (f *Fill) withdrawn() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.invalidated
+}

@@ -1,0 +1,82 @@
+package cache
+
+import (
+	"time"
+
+	"github.com/tzero-edge/tzero/cache/key"
+	"github.com/tzero-edge/tzero/cache/rfc9111"
+	"github.com/tzero-edge/tzero/internal/field"
+)
+
+// Freshen gives the stored object of res the header and the freshness of the origin's 304 (RFC 9111 §4.3.4)
+// and stores the result. head is the 304's. When the 304 says that the response may no longer be stored, the
+// old one goes, and the fill is Uncacheable with an Object for the leader to answer with.
+func (c *Cache) Freshen(q *Request, res *Result, head Head, asked, now time.Time) *Fill {
+	c.count.add(countFill)
+	old := res.Object
+	lines := rfc9111.Merge(old.Fields(nil), arrived(head.Fields, now))
+	f := &Fill{c: c, class: q.class(), status: old.Status(), total: int64(len(old.Body())), primary: q.hash}
+	f.judged = rfc9111.Assess(q.judged(), &rfc9111.Response{Status: old.Status(), Fields: lines},
+		&q.Policy.rules, asked, now)
+	f.reason = f.judged.Reason
+	f.shareable = f.judged.Traits&rfc9111.TraitShareable != 0
+	d := draft{id: old.ID(), epoch: old.Epoch(), status: old.Status(), lines: lines, received: now, judged: &f.judged}
+	entered := c.enter()
+	if !entered && f.reason == "" {
+		f.reason = BypassClosing
+	}
+	if entered {
+		defer c.fillers.Done()
+	}
+	d.key, d.primary = old.Key(), len(old.Primary())
+	if f.reason == "" {
+		c.refamily(q, f, &d, lines)
+	}
+	b, ok := d.build(len(old.Body()))
+	if !ok {
+		f.reason, f.object = FillHeadTooLarge, old
+	} else {
+		f.object = finish(append(b, old.Body()...), len(b))
+	}
+	f.head = f.object
+	if f.reason != "" {
+		c.tier.Del(key.Hash(c.seed, old.Key()))
+		object := f.object
+		c.uncacheable(q, res, f, now)
+		f.object = object
+		return f
+	}
+	f.state = Complete
+	f.hash = key.Hash(c.seed, d.key)
+	c.fills.update(q.hash, q.primaryKey(), func(s *slot) {
+		if f.shareable {
+			s.fills = append(s.fills, f)
+		}
+	})
+	c.keep(f, f.object, now)
+	return f
+}
+
+// arrived gives the 304's fields that speak about the stored response. Its Date is when the response was
+// found good, so a 304 without one gets the time of its arrival (RFC 9110 §6.6.1).
+func arrived(fields field.List, now time.Time) field.List {
+	out := make(field.List, 0, len(fields)+1)
+	for _, f := range fields {
+		if !notStored(f.Name) || field.EqualFold(f.Name, "Age") {
+			out = append(out, f)
+		}
+	}
+	if _, ok := rfc9111.ParseDate(out.Get("Date"), now); !ok {
+		out.Set("Date", rfc9111.AppendDate(nil, now))
+	}
+	return out
+}
+
+// refamily finds the key of the freshened response: its 304 may have changed Vary.
+func (c *Cache) refamily(q *Request, f *Fill, d *draft, lines field.List) {
+	vary := rfc9111.VaryOf(lines)
+	c.fills.update(q.hash, q.primaryKey(), func(s *slot) {
+		f.record = c.family(q, s, &vary)
+		d.key, d.primary = append([]byte(nil), q.withSuffix(f.record)...), q.primary
+	})
+}

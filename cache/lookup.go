@@ -1,0 +1,149 @@
+package cache
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/tzero-edge/tzero/cache/key"
+	"github.com/tzero-edge/tzero/cache/rfc9111"
+)
+
+// Lookup decides what to do with a request. A hit allocates nothing and takes no lock of the cache's own; the
+// table of fills is only asked when nothing stored answers.
+func (c *Cache) Lookup(q *Request, now time.Time) Result {
+	q.gather()
+	if reason := bypass(q); reason != "" {
+		c.count.add(countBypass)
+		return Result{Verdict: Alone, Reason: reason, Raw: true, began: now}
+	}
+	q.buildKey(c)
+	r := Result{Verdict: Miss, Reason: MissURI, began: now}
+	c.find(q, &r)
+	c.judge(q, &r, now)
+	switch r.Verdict {
+	case Hit:
+		c.count.add(countHit)
+		return r
+	case Stale:
+		c.count.add(countStale)
+		return r
+	}
+	c.elsewhere(q, &r, now)
+	return r
+}
+
+// bypass gives the reason for a request that the cache has nothing to say to.
+func bypass(q *Request) Reason {
+	switch {
+	case !q.Policy.Stores():
+		return BypassRoute
+	case string(q.Method) != "GET" && string(q.Method) != "HEAD":
+		return BypassMethod
+	case q.HasBody:
+		return BypassRequestBody
+	case !key.PlainPath(q.Path):
+		return BypassPath
+	case q.facts.precondition:
+		return BypassPrecondition
+	case q.facts.cookie && q.Policy.private(q.Fields):
+		return BypassPrivateCookie
+	case q.Policy.StripsCredentials() && q.facts.authorization:
+		return BypassAuthorization
+	}
+	return ""
+}
+
+// find looks the stored response up: under the primary key, or behind the vary record that stands there.
+func (c *Cache) find(q *Request, r *Result) {
+	o := c.tier.Get(q.hash)
+	if !o.Exists() || !bytes.Equal(o.Primary(), q.primaryKey()) {
+		return
+	}
+	if o.kind() == kindVary {
+		r.record = o
+		full := q.withSuffix(o)
+		o = c.tier.Get(key.Hash(c.seed, full))
+		if !o.Exists() || !bytes.Equal(o.Key(), full) {
+			r.Reason = MissVary
+			return
+		}
+	}
+	if o.kind() == kindObject {
+		r.Object = o
+	}
+}
+
+// judge decides on the stored response.
+func (c *Cache) judge(q *Request, r *Result, now time.Time) {
+	if !r.Object.Exists() {
+		return
+	}
+	if r.Object.Traits()&rfc9111.TraitForAuthorized == 0 && q.facts.authorization {
+		r.Object = Object{}
+		r.Verdict, r.Reason, r.Raw = Alone, BypassAuthorization, true
+		return
+	}
+	s := r.Object.stored(now)
+	r.Age, r.Left = s.Age, s.Lifetime-s.Age
+	use, reason := rfc9111.Reuse(&s, &q.facts.directives, q.Policy.reload)
+	r.Reason = reason
+	switch use {
+	case rfc9111.UseFresh:
+		r.Verdict = Hit
+	case rfc9111.UseStale:
+		r.Verdict = Stale
+	case rfc9111.UseRefresh:
+		r.Verdict, r.Refresh = Stale, true
+	case rfc9111.UseValidate:
+		r.Verdict = Miss
+	}
+}
+
+// elsewhere turns a miss into what else there is for it: a fill to read along, or a reason not to wait.
+func (c *Cache) elsewhere(q *Request, r *Result, now time.Time) {
+	if r.Raw {
+		c.count.add(countBypass)
+		return
+	}
+	if f := c.fills.find(q, r, now); f != nil {
+		c.follow(q, r, f, now)
+		return
+	}
+	d := &q.facts.directives
+	switch {
+	case d.Any(rfc9111.OnlyIfCached):
+		r.Verdict, r.Reason = Refuse, BypassOnlyIfCached
+	case q.facts.ranged && !r.Object.Exists():
+		r.alone(BypassRange, true)
+	case q.head() && !r.Object.Exists():
+		r.alone(BypassHead, true)
+	case d.Any(rfc9111.NoStore):
+		r.alone(BypassNoStore, true)
+	default:
+		if reason := c.marks.get(q.hash, q.class(), now); reason != "" {
+			r.alone(reason, false)
+		}
+	}
+	if r.Verdict == Alone {
+		c.count.add(countBypass)
+		return
+	}
+	c.count.add(countMiss)
+}
+
+func (r *Result) alone(reason Reason, raw bool) { r.Verdict, r.Reason, r.Raw = Alone, reason, raw }
+
+// follow turns a result into one that is answered from a fill; a fill that has ended is as good as stored.
+// While it runs, a range cannot be cut from it and the request takes the whole.
+func (c *Cache) follow(q *Request, r *Result, f *Fill, now time.Time) {
+	o := f.Object()
+	if !o.Exists() {
+		r.Verdict, r.Reason, r.Fill, r.Object = Follow, "", f, Object{}
+		r.Age, r.Left = f.head.Age(now), f.head.Left(now)
+		c.count.add(countFollow)
+		return
+	}
+	r.Object = o
+	c.judge(q, r, now)
+	c.count.add(countHit)
+}

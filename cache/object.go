@@ -1,0 +1,243 @@
+package cache
+
+import (
+	"encoding/binary"
+	"math"
+	"time"
+
+	"github.com/tzero-edge/tzero/cache/rfc9111"
+	"github.com/tzero-edge/tzero/internal/field"
+)
+
+// An object is one immutable blob, so that a million of them are a million pointers for the collector and
+// not fifty. All numbers are little-endian; offsets in bytes.
+//
+//	 0 u8   layout version
+//	 1 u8   kind: object, vary record, derived
+//	 2 u16  traits (rfc9111.Trait)
+//	 4 u16  status
+//	 6 u16  number of header lines, n
+//	 8 u64  id: one per fetched body; a 304 keeps it, derived encodings carry their source's
+//	16 u64  purge epoch under which the fill began; 0 until there are purges
+//	24 i64  received or validated, Unix ms
+//	32 i64  Date, Unix s
+//	40 i64  Last-Modified, Unix s; the least i64 where there is none
+//	48 i64  initial age, ms
+//	56 i64  freshness lifetime, ms
+//	64 u32  stale-while-revalidate, s
+//	68 u32  stale-if-error, s
+//	72 u32  length of the key
+//	76 u32  length of the primary key within it
+//	80 u32  length of the header block
+//	84 u32  length of the body
+//	88 u16  line number of ETag, counted from 1; 0 where there is none
+//	90 u16  line number of Last-Modified, likewise
+//	92 u32  reserved
+//	96 key · n × (u32 offset in the header block, u16 name length, u16 value length) · header block · body
+//
+// The header block is in wire form, "Name: value CRLF" per line, so that a hit copies it in one piece. It has
+// no Content-Length, no Age and no connection fields: those belong to each answer.
+//
+// The key is the primary key, followed for a negotiated response by the selecting suffix (see vary.go). A
+// vary record has the primary key and a body of field names; a derived encoding has its source's key.
+const (
+	layoutVersion = 1
+	headSize      = 96
+
+	kindObject  = 1
+	kindVary    = 2
+	kindDerived = 3
+
+	atKind, atTraits, atStatus, atLines       = 1, 2, 4, 6
+	atID, atEpoch, atReceived, atDate         = 8, 16, 24, 32
+	atModified, atAge, atLifetime             = 40, 48, 56
+	atWhileStale, atIfError                   = 64, 68
+	atKeyLen, atPrimary, atHead, atBody       = 72, 76, 80, 84
+	atETagLine, atModifiedLine                = 88, 90
+	lineSize                                  = 8
+	noTime                              int64 = math.MinInt64
+)
+
+// Object is a stored response. It is a value of one slice; the zero Object is none. It is valid for ever
+// (nothing is reused under it) and safe for concurrent use. No method allocates.
+type Object struct{ b []byte }
+
+// Exists reports whether there is an object.
+func (o Object) Exists() bool { return len(o.b) >= headSize }
+
+func (o Object) u16(at int) int    { return int(binary.LittleEndian.Uint16(o.b[at:])) }
+func (o Object) u32(at int) int    { return int(binary.LittleEndian.Uint32(o.b[at:])) }
+func (o Object) u64(at int) uint64 { return binary.LittleEndian.Uint64(o.b[at:]) }
+func (o Object) i64(at int) int64  { return int64(o.u64(at)) }
+func (o Object) ms(at int) time.Duration {
+	return time.Duration(o.i64(at)) * time.Millisecond
+}
+
+func (o Object) kind() byte { return o.b[atKind] }
+
+// Status is the response's status.
+func (o Object) Status() int { return o.u16(atStatus) }
+
+// ID tells bodies apart: a fetched body gets a new one, a validation keeps it.
+func (o Object) ID() uint64 { return o.u64(atID) }
+
+// Epoch is the purge epoch under which the fill began.
+func (o Object) Epoch() uint64 { return o.u64(atEpoch) }
+
+// Key is the full key, selecting suffix included.
+func (o Object) Key() []byte { return o.b[headSize : headSize+o.u32(atKeyLen)] }
+
+// Primary is the key without the selecting suffix.
+func (o Object) Primary() []byte { return o.b[headSize : headSize+o.u32(atPrimary)] }
+
+// Size is the number of bytes the object occupies.
+func (o Object) Size() int { return cap(o.b) }
+
+// Lines is the number of stored header lines.
+func (o Object) Lines() int { return o.u16(atLines) }
+
+// Line returns stored header line i.
+func (o Object) Line(i int) (name, value []byte) {
+	e := o.tableAt() + i*lineSize
+	at := o.headAt() + o.u32(e)
+	n, v := o.u16(e+4), o.u16(e+6)
+	return o.b[at : at+n : at+n], o.b[at+n+2 : at+n+2+v : at+n+2+v]
+}
+
+// Head is the header block in wire form, "Name: value\r\n" per line, without a final empty line and without
+// Age, Content-Length and connection fields. A stored Date is always among the lines.
+func (o Object) Head() []byte {
+	at := o.headAt()
+	return o.b[at : at+o.u32(atHead)]
+}
+
+// Body is the stored content.
+func (o Object) Body() []byte {
+	at := o.headAt() + o.u32(atHead)
+	return o.b[at : at+o.u32(atBody) : at+o.u32(atBody)]
+}
+
+// Fields appends the stored header lines to dst; the slices point into the object.
+func (o Object) Fields(dst field.List) field.List {
+	for i := range o.Lines() {
+		name, value := o.Line(i)
+		dst = append(dst, field.Field{Name: name, Value: value})
+	}
+	return dst
+}
+
+// Get returns the first stored value of a field, or nil.
+func (o Object) Get(name string) []byte {
+	for i := range o.Lines() {
+		if n, v := o.Line(i); field.EqualFold(n, name) {
+			return v
+		}
+	}
+	return nil
+}
+
+// ETag is the stored entity tag, or nil.
+func (o Object) ETag() []byte { return o.lineValue(atETagLine) }
+
+// LastModifiedValue is the stored Last-Modified as sent, or nil.
+func (o Object) LastModifiedValue() []byte { return o.lineValue(atModifiedLine) }
+
+func (o Object) lineValue(at int) []byte {
+	if i := o.u16(at); i > 0 {
+		_, v := o.Line(i - 1)
+		return v
+	}
+	return nil
+}
+
+// LastModified is the stored Last-Modified; zero where there is no valid one.
+func (o Object) LastModified() time.Time {
+	if s := o.i64(atModified); s != noTime {
+		return time.Unix(s, 0)
+	}
+	return time.Time{}
+}
+
+// Date is when the origin made the response, by its own clock.
+func (o Object) Date() time.Time { return time.Unix(o.i64(atDate), 0) }
+
+// Received is when the response came or was validated last.
+func (o Object) Received() time.Time { return time.UnixMilli(o.i64(atReceived)) }
+
+// Traits are the lasting properties of the response.
+func (o Object) Traits() rfc9111.Trait { return rfc9111.Trait(o.u16(atTraits)) }
+
+// Age is current_age (RFC 9111 §4.2.3).
+func (o Object) Age(now time.Time) time.Duration {
+	return rfc9111.CurrentAge(o.ms(atAge), o.Received(), now)
+}
+
+// Left is how long the object stays fresh; negative when it is stale.
+func (o Object) Left(now time.Time) time.Duration { return o.ms(atLifetime) - o.Age(now) }
+
+// Fresh reports whether the object may be used without asking, as far as its age goes.
+func (o Object) Fresh(now time.Time) bool {
+	return o.Traits()&rfc9111.TraitNoCache == 0 && o.Left(now) > 0
+}
+
+// CanValidate reports whether the object has a validator.
+func (o Object) CanValidate() bool { return o.u16(atETagLine)|o.u16(atModifiedLine) != 0 }
+
+// Condition evaluates a client's If-None-Match and If-Modified-Since on the object (RFC 9111 §4.3.2).
+func (o Object) Condition(req field.List, now time.Time) rfc9111.Verdict {
+	return rfc9111.Condition(req, o.Status(), o.ETag(), o.LastModified(), o.Date(), now)
+}
+
+// Range applies a client's Range and If-Range to the object; only a 200 has parts.
+func (o Object) Range(req field.List, now time.Time) rfc9111.Range {
+	if o.Status() != 200 {
+		return rfc9111.Range{}
+	}
+	return rfc9111.RangeOf(req, int64(o.u32(atBody)), o.ETag(), o.LastModified(), o.Date(), now)
+}
+
+// AppendValidators appends the conditional fields that validate the object at the origin.
+func (o Object) AppendValidators(dst *field.List) {
+	rfc9111.AppendValidators(dst, o.ETag(), o.LastModifiedValue())
+}
+
+func (o Object) tableAt() int { return headSize + o.u32(atKeyLen) }
+func (o Object) headAt() int  { return o.tableAt() + o.Lines()*lineSize }
+
+func (o Object) stored(now time.Time) rfc9111.Stored {
+	received := o.Received()
+	return rfc9111.Stored{
+		Age:        rfc9111.CurrentAge(o.ms(atAge), received, now),
+		Resident:   now.Sub(received),
+		Lifetime:   o.ms(atLifetime),
+		WhileStale: time.Duration(o.u32(atWhileStale)) * time.Second,
+		IfError:    time.Duration(o.u32(atIfError)) * time.Second,
+		Traits:     o.Traits(),
+	}
+}
+
+// Bytes is the blob, for tiers that keep it outside the process. It must not be changed.
+func (o Object) Bytes() []byte { return o.b }
+
+// Decode takes a blob for an object after checking every length in it, so that no accessor can read outside.
+func Decode(b []byte) (Object, bool) {
+	o := Object{b}
+	if len(b) < headSize || b[0] != layoutVersion || b[atKind] < kindObject || b[atKind] > kindDerived {
+		return Object{}, false
+	}
+	keyLen, primary := int64(o.u32(atKeyLen)), int64(o.u32(atPrimary))
+	head, body, lines := int64(o.u32(atHead)), int64(o.u32(atBody)), int64(o.Lines())
+	if headSize+keyLen+lines*lineSize+head+body != int64(len(b)) || primary > keyLen {
+		return Object{}, false
+	}
+	for i := range int(lines) {
+		e := o.tableAt() + i*lineSize
+		if int64(o.u32(e))+int64(o.u16(e+4))+int64(o.u16(e+6))+4 > head {
+			return Object{}, false
+		}
+	}
+	if int64(o.u16(atETagLine)) > lines || int64(o.u16(atModifiedLine)) > lines {
+		return Object{}, false
+	}
+	return o, true
+}

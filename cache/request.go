@@ -1,0 +1,177 @@
+package cache
+
+import (
+	"time"
+
+	"github.com/tzero-edge/tzero/cache/key"
+	"github.com/tzero-edge/tzero/cache/rfc9111"
+	"github.com/tzero-edge/tzero/internal/field"
+)
+
+// Request is what the cache needs to know about a request. The slices may point into the connection's
+// buffers: they are read during the calls and never kept. A Request is reused by its owner and not safe for
+// concurrent use; its scratch memory makes lookups free of allocation.
+type Request struct {
+	Method   []byte
+	Scheme   string
+	Host     []byte
+	Path     []byte // raw
+	Query    []byte // raw, without "?"
+	HasQuery bool
+	HasBody  bool
+	Fields   field.List // end-to-end request fields; the gateway's own cookies removed
+	Policy   *Policy    // the route's; required
+	Variant  []byte     // part of the key on routes with variants
+
+	keyBuf  []byte // primary key, then the selecting suffix
+	primary int    // length of the primary key in keyBuf
+	hash    uint64 // of the primary key
+	leases  int    // how often this request stood for election
+	facts   facts
+}
+
+// facts are what the cache looks at in the request's fields, gathered in one pass by Lookup.
+type facts struct {
+	cookie, authorization, precondition, ranged bool
+	directives                                  rfc9111.Directives
+}
+
+// clone drops the field lists, which point into the connection's buffers and mean nothing in requests.
+func (f facts) clone() facts {
+	f.directives.NoCacheNames, f.directives.PrivateNames = nil, nil
+	return f
+}
+
+func (q *Request) gather() {
+	q.facts = facts{}
+	control, pragma := false, false
+	for i := range q.Fields {
+		switch name := q.Fields[i].Name; len(name) {
+		case len("Range"):
+			q.facts.ranged = q.facts.ranged || field.EqualFold(name, "Range")
+		case len("Cookie"):
+			q.facts.cookie = q.facts.cookie || field.EqualFold(name, "Cookie")
+			pragma = pragma || field.EqualFold(name, "Pragma")
+		case len("If-Match"):
+			q.facts.precondition = q.facts.precondition || field.EqualFold(name, "If-Match")
+		case len("If-Unmodified-Since"):
+			q.facts.precondition = q.facts.precondition || field.EqualFold(name, "If-Unmodified-Since")
+		case len("Authorization"):
+			q.facts.authorization = q.facts.authorization || field.EqualFold(name, "Authorization")
+			control = control || field.EqualFold(name, "Cache-Control")
+		}
+	}
+	if control || pragma {
+		q.facts.directives = rfc9111.RequestDirectives(q.Fields)
+	}
+}
+
+// Reset forgets everything but the scratch memory.
+func (q *Request) Reset() { *q = Request{keyBuf: q.keyBuf[:0]} }
+
+// Clone returns a copy that shares no memory with q, for work that outlives the exchange.
+func (q *Request) Clone() *Request {
+	bytes := func(b []byte) []byte { return append([]byte(nil), b...) }
+	return &Request{
+		Method: bytes(q.Method), Scheme: q.Scheme, Host: bytes(q.Host), Path: bytes(q.Path),
+		Query: bytes(q.Query), HasQuery: q.HasQuery, HasBody: q.HasBody, Fields: q.Fields.Clone(),
+		Policy: q.Policy, Variant: bytes(q.Variant),
+		keyBuf: bytes(q.keyBuf), primary: q.primary, hash: q.hash, facts: q.facts.clone(),
+	}
+}
+
+func (q *Request) head() bool { return string(q.Method) == "HEAD" }
+
+func (q *Request) primaryKey() []byte { return q.keyBuf[:q.primary] }
+
+func (q *Request) buildKey(c *Cache) {
+	p := key.Parts{
+		Scheme: q.Scheme, Host: q.Host, Path: q.Path, Query: q.Query, HasQuery: q.HasQuery, Variant: q.Variant,
+	}
+	q.keyBuf = key.Append(q.keyBuf[:0], &p, q.Policy.query)
+	q.primary = len(q.keyBuf)
+	q.hash = key.Hash(c.seed, q.keyBuf)
+}
+
+// withSuffix returns the full key under a vary record; without one, the primary key.
+func (q *Request) withSuffix(record Object) []byte {
+	q.keyBuf = q.keyBuf[:q.primary]
+	if record.Exists() {
+		q.keyBuf = appendSuffix(q.keyBuf, record, q.Fields)
+	}
+	return q.keyBuf
+}
+
+// class is the request's credential class: what an answer may have depended on without saying so.
+type class uint8
+
+const (
+	withCookies class = 1 << iota
+	withAuthorization
+)
+
+func (q *Request) class() class {
+	var c class
+	if q.facts.cookie {
+		c |= withCookies
+	}
+	if q.facts.authorization {
+		c |= withAuthorization
+	}
+	return c
+}
+
+// Verdict says what to do with a request.
+type Verdict uint8
+
+// The verdicts.
+const (
+	// Hit: answer with Result.Object.
+	Hit Verdict = iota
+	// Stale: answer with Result.Object although it is stale; when Result.Refresh is set, also call
+	// Cache.Refresh.
+	Stale
+	// Follow: answer from Result.Fill.Reader, while it arrives.
+	Follow
+	// Miss: call Cache.Lead. Result.Object, where it exists, is to be validated.
+	Miss
+	// Alone: fetch without a lease, and offer the answer to Cache.Begin all the same, unless Result.Raw.
+	// Result.Object, where it exists, may be validated.
+	Alone
+	// Refuse: the client wants a stored response or none (only-if-cached): 504.
+	Refuse
+)
+
+var verdictNames = [...]string{"hit", "stale", "follow", "miss", "alone", "refuse"}
+
+func (v Verdict) String() string { return verdictNames[v] }
+
+// Result is what Lookup found.
+type Result struct {
+	Verdict Verdict
+	Reason  Reason        // why not simply a hit; empty for hits
+	Object  Object        // see Verdict
+	Fill    *Fill         // of Follow
+	Age     time.Duration // of Object, for the Age field
+	Left    time.Duration // freshness left of Object; negative when stale (the ttl of Cache-Status)
+	Refresh bool          // of Stale: a new response should be fetched in the background
+	Raw     bool          // of Alone: fetch the raw request, conditions, range and all; nothing is stored
+
+	record Object // the vary record under the primary key, if one is known
+	began  time.Time
+}
+
+// Validating reports whether the fetch should carry the object's validators.
+func (r *Result) Validating() bool {
+	return !r.Raw && r.Object.Exists() && r.Object.CanValidate() && (r.Verdict == Miss || r.Verdict == Alone)
+}
+
+// OnFailure decides whether Result.Object may stand in when the origin failed (RFC 9111 §4.2.4, RFC 5861),
+// with the Reason to give.
+func (q *Request) OnFailure(r *Result, f rfc9111.Failure, now time.Time) (bool, Reason) {
+	if !r.Object.Exists() || r.Raw {
+		return false, MissURI
+	}
+	s := r.Object.stored(now)
+	return rfc9111.ReuseOnFailure(&s, &q.facts.directives, f, q.Policy.rules.IfDown)
+}

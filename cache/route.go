@@ -1,0 +1,191 @@
+package cache
+
+import (
+	"bytes"
+	"strings"
+	"time"
+
+	"github.com/tzero-edge/tzero/cache/key"
+	"github.com/tzero-edge/tzero/cache/rfc9111"
+	"github.com/tzero-edge/tzero/internal/conf"
+	"github.com/tzero-edge/tzero/internal/field"
+)
+
+// RouteConfig is what a route says about caching.
+type RouteConfig struct {
+	Mode           string        `yaml:"mode" enum:"origin|ttl|never" doc:"Whose word counts: the origin's Cache-Control (origin), the ttl given here (ttl), or nobody's (never)."`
+	TTL            conf.Duration `yaml:"ttl" doc:"Freshness in mode ttl. Requests for such a route are fetched without cookies and authorization."`
+	Override       string        `yaml:"override" enum:"freshness|private|all" doc:"What ttl outweighs: the origin's lifetimes only, also its private and no-cache (the default), or its no-store as well."`
+	Query          QueryConfig   `yaml:"query" doc:"Which query parameters tell pages apart."`
+	PrivateCookies []string      `yaml:"private_cookies" doc:"Names of cookies that make a request private: it passes the cache by. A name may end in *. Other cookies do not count."`
+	SetCookie      string        `yaml:"set_cookie" enum:"refuse|store" doc:"A response with Set-Cookie is not stored (refuse), or stored as RFC 9111 permits (store)."`
+	MaxObject      conf.Size     `yaml:"max_object" doc:"Largest response that is stored for this route; 0B means the cache's own limit."`
+	HTMLMax        conf.Duration `yaml:"html_max" doc:"Longest time that HTML is kept in mode origin, whatever the origin says, because a deploy changes it; 0 for no limit."`
+	HeuristicMax   conf.Duration `yaml:"heuristic_max" doc:"Longest freshness for responses that have a Last-Modified and declare none; 0 to give them none."`
+	NegativeTTL    conf.Duration `yaml:"negative_ttl" doc:"Freshness of 404, 405, 410, 414 and 501 that declare none; 0 to store none."`
+	ServerErrorMax conf.Duration `yaml:"server_error_max" doc:"Longest time that a 5xx is kept, even if it declares more."`
+	WhileStale     conf.Duration `yaml:"stale_while_revalidate" doc:"How long a stale page is served while a new one is fetched, where the origin says nothing about it."`
+	IfError        conf.Duration `yaml:"stale_if_error" doc:"How long a stale page stands in for a 500, 502, 503 or 504, where the origin says nothing about it."`
+	IfDown         conf.Duration `yaml:"stale_if_down" doc:"How long a stale page is served while the origin cannot be reached, unless the origin forbids it."`
+	Reload         string        `yaml:"client_reload" enum:"honour|ignore" doc:"Whether a client's no-cache or max-age makes the gateway ask the origin."`
+	ReloadEvery    conf.Duration `yaml:"client_reload_interval" doc:"A client's reload reaches the origin only when the stored page is older than this."`
+	ShareErrors    bool          `yaml:"share_errors" doc:"A 5xx is handed to all requests that waited for it, instead of letting each ask the failing origin."`
+}
+
+// QueryConfig is the query's part of the key.
+type QueryConfig struct {
+	Mode  string   `yaml:"mode" enum:"all|none|allow|deny" doc:"Which parameters count: all, none, only the names (allow), all but the names (deny). What does not count is neither keyed nor forwarded on a cacheable fetch."`
+	Names []string `yaml:"names" doc:"Parameter names for allow and deny. A name may end in *, or be name=value. The default with deny: the known tracking parameters."`
+}
+
+// DefaultRoute is what a route has without a cache section.
+func DefaultRoute() RouteConfig {
+	return RouteConfig{
+		Mode:           "origin",
+		Override:       "private",
+		Query:          QueryConfig{Mode: "deny", Names: key.TrackingParameters()},
+		SetCookie:      "refuse",
+		HTMLMax:        conf.Duration(10 * time.Minute),
+		HeuristicMax:   conf.Duration(10 * time.Minute),
+		ServerErrorMax: conf.Duration(time.Second),
+		IfDown:         conf.Duration(24 * time.Hour),
+		Reload:         "honour",
+		ReloadEvery:    conf.Duration(time.Second),
+		ShareErrors:    true,
+	}
+}
+
+// Validate reports what is wrong.
+func (c RouteConfig) Validate() []conf.Problem {
+	var p []conf.Problem
+	add := func(path, reason string) { p = append(p, conf.Problem{Path: path, Reason: reason}) }
+	word := func(path, value, words string) {
+		for w := range strings.SplitSeq(words, "|") {
+			if value == w {
+				return
+			}
+		}
+		add(path, "must be one of "+strings.ReplaceAll(words, "|", ", "))
+	}
+	word("mode", c.Mode, "origin|ttl|never")
+	word("override", c.Override, "freshness|private|all")
+	word("query.mode", c.Query.Mode, "all|none|allow|deny")
+	word("set_cookie", c.SetCookie, "refuse|store")
+	word("client_reload", c.Reload, "honour|ignore")
+	if c.Mode == "ttl" && c.TTL == 0 {
+		add("ttl", "must be given in mode ttl; use mode never to store nothing")
+	}
+	if c.Mode != "ttl" && c.TTL != 0 {
+		add("ttl", "has no effect without mode: ttl")
+	}
+	if _, err := key.NewQueryRule(key.All, c.Query.Names); err != nil {
+		add("query.names", err.Error())
+	}
+	if c.Query.Mode == "allow" && len(c.Query.Names) == 0 {
+		add("query.names", "must name a parameter in mode allow; use mode none to keep none")
+	}
+	for _, n := range c.PrivateCookies {
+		if strings.TrimSuffix(n, "*") == "" || strings.ContainsAny(strings.TrimSuffix(n, "*"), "*=; ,\t") {
+			add("private_cookies", "has an impossible cookie name: "+n)
+		}
+	}
+	if c.MaxObject > 1<<30 {
+		add("max_object", "must be at most 1GiB")
+	}
+	return p
+}
+
+// Policy is a compiled RouteConfig: immutable, shared by all requests of a route.
+type Policy struct {
+	rules       rfc9111.Rules
+	query       *key.QueryRule
+	cookies     []cookieName
+	maxObject   int64 // 0: the cache's
+	reload      time.Duration
+	shareErrors bool
+}
+
+type cookieName struct {
+	name   string
+	prefix bool
+}
+
+// Compile turns a valid RouteConfig into a Policy.
+func (c RouteConfig) Compile() (*Policy, error) {
+	mode := map[string]key.Mode{"all": key.All, "none": key.None, "allow": key.Allow, "deny": key.Deny}[c.Query.Mode]
+	query, err := key.NewQueryRule(mode, c.Query.Names)
+	if err != nil {
+		return nil, err
+	}
+	p := &Policy{
+		query:       query,
+		maxObject:   int64(c.MaxObject),
+		reload:      c.ReloadEvery.D(),
+		shareErrors: c.ShareErrors,
+		rules: rfc9111.Rules{
+			Mode:           map[string]rfc9111.Mode{"origin": rfc9111.Origin, "ttl": rfc9111.TTL, "never": rfc9111.Never}[c.Mode],
+			TTL:            c.TTL.D(),
+			Override:       map[string]rfc9111.Override{"freshness": rfc9111.OverrideFreshness, "all": rfc9111.OverrideAll}[c.Override],
+			StoreSetCookie: c.SetCookie == "store",
+			HeuristicMax:   c.HeuristicMax.D(),
+			HTMLMax:        c.HTMLMax.D(),
+			NegativeTTL:    c.NegativeTTL.D(),
+			ServerErrorMax: c.ServerErrorMax.D(),
+			WhileStale:     c.WhileStale.D(),
+			IfError:        c.IfError.D(),
+			IfDown:         c.IfDown.D(),
+		},
+	}
+	if c.Reload == "ignore" {
+		p.reload = -1
+	}
+	for _, n := range c.PrivateCookies {
+		name, prefix := strings.CutSuffix(n, "*")
+		p.cookies = append(p.cookies, cookieName{name, prefix})
+	}
+	return p, nil
+}
+
+// StripsCredentials reports whether cacheable fetches of the route must carry neither Cookie nor
+// Authorization: under an operator's TTL the answer is everybody's.
+func (p *Policy) StripsCredentials() bool { return p.rules.Mode == rfc9111.TTL }
+
+// Stores reports whether the route stores anything.
+func (p *Policy) Stores() bool { return p.rules.Mode != rfc9111.Never }
+
+// AppendTarget appends the target as it is keyed and as a cacheable fetch must be sent to the origin.
+// Requests that pass the cache by keep their raw target.
+func (p *Policy) AppendTarget(dst []byte, q *Request) []byte {
+	return key.AppendTarget(dst, q.Path, q.Query, q.HasQuery, p.query)
+}
+
+// private reports whether a request carries one of the route's private cookies (RFC 6265 §4.2).
+func (p *Policy) private(fields field.List) bool {
+	if len(p.cookies) == 0 {
+		return false
+	}
+	for i := range fields {
+		if !field.EqualFold(fields[i].Name, "Cookie") {
+			continue
+		}
+		for rest := fields[i].Value; len(rest) > 0; {
+			var pair []byte
+			pair, rest, _ = bytes.Cut(rest, []byte(";"))
+			name, _, _ := bytes.Cut(field.TrimOWS(pair), []byte("="))
+			if p.names(field.TrimOWS(name)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (p *Policy) names(cookie []byte) bool {
+	for i := range p.cookies {
+		c := &p.cookies[i]
+		if string(cookie) == c.name || c.prefix && len(cookie) >= len(c.name) && string(cookie[:len(c.name)]) == c.name {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,93 @@
+package cache
+
+import (
+	"encoding/binary"
+
+	"github.com/tzero-edge/tzero/cache/rfc9111"
+	"github.com/tzero-edge/tzero/internal/field"
+)
+
+// A negotiated response lives under two keys. Under the primary key stands a vary record with the names of
+// the selecting fields; the response itself has the selecting suffix behind the primary key:
+//
+//	u64 id of the vary record · for every name of the record: the request's field in normal form
+//
+// The id makes the record the head of a family: when it goes or is replaced, by an invalidation or because
+// the origin names other fields, no response of the old family can be reached any more.
+//
+// Record names only grow while a record lives: a response that varies less than its siblings is stored under
+// all their names, which costs a copy and never an error.
+
+// varyNames is the set of names in a record.
+type varyNames struct {
+	n     int
+	names [rfc9111.MaxVary][]byte
+}
+
+// namesOf reads a record's body: u8 length and name in lower case, repeated. A damaged body yields no names.
+func namesOf(record Object) varyNames {
+	var v varyNames
+	for b := record.Body(); len(b) > 0; {
+		n := int(b[0])
+		if n == 0 || n >= len(b) || v.n == len(v.names) {
+			return varyNames{}
+		}
+		v.names[v.n], b = b[1:1+n], b[1+n:]
+		v.n++
+	}
+	return v
+}
+
+// record builds a vary record.
+func (v *varyNames) record(id uint64, primary []byte) Object {
+	var body []byte
+	for _, name := range v.names[:v.n] {
+		body = append(body, byte(len(name)))
+		for _, c := range name {
+			if 'A' <= c && c <= 'Z' {
+				c += 'a' - 'A'
+			}
+			body = append(body, c)
+		}
+	}
+	return small(kindVary, id, 0, primary, len(primary), body)
+}
+
+// appendSuffix appends the selecting suffix of a request under a record.
+func appendSuffix(dst []byte, record Object, fields field.List) []byte {
+	dst = binary.LittleEndian.AppendUint64(dst, record.ID())
+	v := namesOf(record)
+	for _, name := range v.names[:v.n] {
+		dst = rfc9111.AppendSelecting(dst, fields, name)
+	}
+	return dst
+}
+
+// union adds a response's names to those of the record that is there. grown says that the record must be
+// replaced; when both together are too many, the response's own stand alone.
+func union(have varyNames, vary *rfc9111.Vary) (all varyNames, grown bool) {
+	all = have
+	for _, name := range vary.Names[:vary.N] {
+		if all.has(name) {
+			continue
+		}
+		if all.n == len(all.names) || len(name) > 255 {
+			all = varyNames{n: vary.N}
+			copy(all.names[:], vary.Names[:vary.N])
+			return all, true
+		}
+		all.names[all.n] = name
+		all.n++
+		grown = true
+	}
+	return all, grown
+}
+
+func (v *varyNames) has(name []byte) bool {
+	for _, n := range v.names[:v.n] {
+		if field.EqualFold(name, string(n)) {
+			return true
+		}
+	}
+	return false
+}
