@@ -1,0 +1,212 @@
+package encode
+
+import (
+	"strings"
+
+	"github.com/tzero-edge/tzero/internal/field"
+)
+
+// Verdict says whether a response is compressed, and why not; the words are shared with the decision log.
+type Verdict string
+
+// The verdicts.
+const (
+	Compress       Verdict = "compress"
+	NotEnabled     Verdict = "compression-off"
+	NotStatus      Verdict = "status-without-body" // 1xx, 204, 205, 206, 304
+	NotRange       Verdict = "range-request"
+	AlreadyEncoded Verdict = "already-encoded"
+	NoTransform    Verdict = "no-transform"
+	UnfitType      Verdict = "type-not-compressible"
+	TooSmall       Verdict = "too-small"
+	EventStream    Verdict = "event-stream"
+)
+
+// Response is what a response is judged by.
+type Response struct {
+	Status int
+	Fields field.List
+	Length int64 // of the body; -1 where unknown
+	Ranged bool  // the request had a Range field
+	Mode   Mode
+}
+
+// Mode is a route's `compress`.
+type Mode uint8
+
+// The modes.
+const (
+	Auto Mode = iota // where the type deserves it
+	On               // event streams too
+	Off
+)
+
+// ParseMode returns the mode for the word of a configuration: auto, on or off.
+func ParseMode(word string) Mode {
+	switch word {
+	case "on":
+		return On
+	case "off":
+		return Off
+	}
+	return Auto
+}
+
+// Deserves judges a response before the client's wishes are asked. Where it says Compress, the answer
+// depends on Accept-Encoding even if this client gets it uncoded, and needs Vary ([AddVary]).
+//
+// An answer to a range request is left alone: ranges count the bytes of the original. Event streams are
+// compressed only where the route says so.
+func (e *Encoder) Deserves(r *Response) Verdict {
+	switch {
+	case !e.enabled || r.Mode == Off:
+		return NotEnabled
+	case r.Status < 200, r.Status == 204, r.Status == 205, r.Status == 206, r.Status == 304:
+		return NotStatus
+	case r.Ranged:
+		return NotRange
+	case r.Fields.Has("content-encoding"): // "identity" must not stand there; whatever it means, hands off
+		return AlreadyEncoded
+	case r.Fields.Has("content-range"):
+		return NotRange
+	case r.Fields.HasToken("cache-control", "no-transform"):
+		return NoTransform
+	}
+	if verdict := e.types.judge(r); verdict != Compress {
+		return verdict
+	}
+	if r.Length >= 0 && r.Length < e.minSize {
+		return TooSmall
+	}
+	return Compress
+}
+
+// maxType is the longest media type that is looked up; registered names end at 127 + 1 + 127, real
+// ones at 80.
+const maxType = 128
+
+// typeSet is a compiled list of media types.
+type typeSet struct {
+	exact    map[string]bool
+	kinds    []string // "text/"
+	suffixes []string // "+json"
+}
+
+func newTypeSet(list []string) typeSet {
+	s := typeSet{exact: map[string]bool{}}
+	for _, t := range list {
+		switch {
+		case strings.HasPrefix(t, "*"):
+			s.suffixes = append(s.suffixes, t[1:])
+		case strings.HasSuffix(t, "/*"):
+			s.kinds = append(s.kinds, t[:len(t)-1])
+		default:
+			s.exact[t] = true
+		}
+	}
+	return s
+}
+
+// judge looks the response's media type up. Without one, or with two, nobody knows what the body is.
+func (s *typeSet) judge(r *Response) Verdict {
+	if r.Fields.Count("content-type") != 1 {
+		return UnfitType
+	}
+	var buf [maxType]byte
+	t := r.Fields.Get("content-type")
+	if at := indexByte(t, ';'); at >= 0 {
+		t = t[:at]
+	}
+	if t = field.TrimOWS(t); len(t) > maxType {
+		return UnfitType
+	}
+	for i, c := range t {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		buf[i] = c
+	}
+	t = buf[:len(t)]
+	switch {
+	case string(t) == "text/event-stream":
+		if r.Mode == On {
+			return Compress
+		}
+		return EventStream
+	case s.has(t):
+		return Compress
+	}
+	return UnfitType
+}
+
+func (s *typeSet) has(t []byte) bool {
+	if s.exact[string(t)] {
+		return true
+	}
+	for _, k := range s.kinds {
+		if len(t) > len(k) && string(t[:len(k)]) == k {
+			return true
+		}
+	}
+	for _, x := range s.suffixes {
+		if len(t) > len(x) && string(t[len(t)-len(x):]) == x {
+			return true
+		}
+	}
+	return false
+}
+
+// Adjust changes a response's header section for a body coded with c:
+//
+//   - Content-Encoding is appended, Vary names Accept-Encoding;
+//   - a strong ETag becomes weak;
+//   - Content-Length leaves, whose writer knows the new one;
+//   - Content-MD5, Digest, Content-Digest and Repr-Digest leave: they are sums over other bytes
+//     (RFC 9530 counts the content coding in for both of its fields);
+//   - Accept-Ranges leaves: ranges of a compressed copy are not served.
+//
+// The weak ETag is written into scratch, which is returned.
+func Adjust(l *field.List, c Coding, scratch []byte) []byte {
+	out := (*l)[:0]
+	for _, f := range *l {
+		if staleByCoding(f.Name) {
+			continue
+		}
+		if field.EqualFold(f.Name, "etag") && len(f.Value) > 0 && f.Value[0] == '"' {
+			start := len(scratch)
+			scratch = append(append(scratch, "W/"...), f.Value...)
+			f.Value = scratch[start:len(scratch):len(scratch)]
+		}
+		out = append(out, f)
+	}
+	*l = append(out, field.Field{Name: nameContentEncoding, Value: codingNames[c]})
+	AddVary(l)
+	return scratch
+}
+
+func staleByCoding(name []byte) bool {
+	for _, n := range [...]string{"content-length", "content-md5", "digest", "content-digest", "repr-digest", "accept-ranges"} {
+		if field.EqualFold(name, n) {
+			return true
+		}
+	}
+	return false
+}
+
+// AddVary makes sure that Vary names Accept-Encoding, once. "Vary: *" says more already.
+func AddVary(l *field.List) {
+	for m := range l.Members("vary") {
+		if field.EqualFold(m, "accept-encoding") || len(m) == 1 && m[0] == '*' {
+			return
+		}
+	}
+	l.Add(nameVary, valueAcceptEncoding)
+}
+
+// Names and values as bytes that nobody writes to.
+var (
+	nameContentEncoding = []byte("Content-Encoding")
+	nameVary            = []byte("Vary")
+	valueAcceptEncoding = []byte("Accept-Encoding")
+	codingNames         = [numCodings][]byte{Gzip: []byte("gzip"), Brotli: []byte("br"), Zstd: []byte("zstd")}
+)

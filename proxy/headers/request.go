@@ -1,0 +1,267 @@
+// Package headers rebuilds header sections on their way through the gateway: who the client is, what
+// an origin may see of a request, what a client may see of a response.
+//
+// Order matters. [Policy.Identify] reads what trusted proxies say, then [Policy.Clean] takes out
+// everything that must not be believed or does not travel, and all that follows (routing by header,
+// cache lookup with Vary, variants) works on the cleaned section, so that it sees exactly what the
+// origin will: a header that Connection removes on the way cannot select a stored object.
+// [Policy.ToOrigin] then adds what tzero itself has to say.
+//
+// The package is pure and allocates nothing on the common path: it appends to lists and to scratch
+// bytes of the caller.
+package headers
+
+import (
+	"github.com/tzero-edge/tzero/internal/field"
+)
+
+// Mode says how much of the visitor an origin sees.
+type Mode uint8
+
+// The modes.
+const (
+	// Full passes the request on with the client's identity.
+	Full Mode = iota
+
+	// Shared is for fetches whose answer everybody will get: no Cookie, no Authorization, no client
+	// address, no Referer, no From.
+	Shared
+
+	// ThirdParty is for origins that others run: an allow-list of headers, nothing about the visitor.
+	ThirdParty
+)
+
+// Forward is what ToOrigin needs to know beside the request's own header section.
+type Forward struct {
+	Identity *Identity
+	Host     []byte // host the client asked for, for X-Forwarded-Host and Forwarded
+	Version  string // protocol version the request came in: "1.1"
+	Mode     Mode
+
+	RequestID []byte    // value for X-Request-Id; see Policy.RequestID. Empty: none is sent
+	Random    *[24]byte // randomness for a new traceparent where the request has none; nil: none is made
+	Sampled   bool      // flag of a new traceparent
+
+	AcceptEncoding []byte // replaces Accept-Encoding when not nil; removes it when empty
+	Unconditional  bool   // leave out If-* and Range: a fill wants the whole object
+
+	Changes *Changes // the route's, applied last; may be nil
+
+	// Scratch holds the values made here; the lines of dst point into it. Keep it for the next request.
+	Scratch []byte
+}
+
+// Clean removes from a request's header section, in place, everything that does not travel or must
+// not be believed: hop-by-hop fields, what Connection names, malformed lines, names with an underscore,
+// override headers, tzero's internal ones. What ToOrigin treats by mode stays, and so do Host and
+// the request id and traceparent of a trusted peer. Call it after Identify.
+func (p *Policy) Clean(l *field.List, trusted bool) {
+	var named connection
+	named.read(*l)
+	out := (*l)[:0]
+	for i := range *l {
+		f := &(*l)[i]
+		if !fair(f) {
+			continue
+		}
+		switch k := lookup(f.Name); k.fate {
+		case hop, override, internal, identity:
+			continue
+		case te:
+			if !acceptsTrailers(f.Value) {
+				continue
+			}
+			f.Value = []byte("trailers")
+		case requestID:
+			if !trusted || !validRequestID(f.Value) {
+				continue
+			}
+		default:
+			if !k.endToEnd && named.names(f.Name) {
+				continue
+			}
+		}
+		out = append(out, *f)
+	}
+	clear((*l)[len(out):])
+	*l = out
+}
+
+// ToOrigin appends to dst what is sent to the origin: the lines of in that may travel, in their order,
+// then tzero's own. Framing (Host, Content-Length, Transfer-Encoding, Connection) is left to whoever
+// writes the message; "TE: trailers" is among the lines and needs Connection to name it there. It may
+// be given a section that has been through Clean or one that has not.
+func (p *Policy) ToOrigin(dst *field.List, in field.List, f *Forward) {
+	var named connection
+	named.read(in)
+	r := rebuild{p: p, f: f, dst: dst, in: in, traced: traceOf(in)}
+	for i := range in {
+		if !fair(&in[i]) {
+			continue
+		}
+		k := lookup(in[i].Name)
+		if f.Mode == ThirdParty && !k.thirdParty && k.fate != loop {
+			continue
+		}
+		if k.fate == keep && !k.endToEnd && named.names(in[i].Name) {
+			continue
+		}
+		r.line(&in[i], k.fate)
+	}
+	r.own()
+	if f.Changes != nil {
+		f.Changes.Apply(dst)
+	}
+}
+
+// rebuild is one run of ToOrigin.
+type rebuild struct {
+	p       *Policy
+	f       *Forward
+	dst     *field.List
+	in      field.List
+	traced  trace
+	cookies bool // the Cookie lines are out
+	toldTE  bool
+}
+
+// line forwards one line of the request as its fate says.
+func (r *rebuild) line(l *field.Field, fate fate) {
+	switch fate {
+	case keep, via, loop:
+		if r.f.Mode == Shared && (field.EqualFold(l.Name, "referer") || field.EqualFold(l.Name, "from")) {
+			return
+		}
+	case te:
+		if r.toldTE || !acceptsTrailers(l.Value) {
+			return
+		}
+		r.toldTE = true
+		r.dst.Add(nameTE, valueTrailers)
+		return
+	case cookie:
+		r.cookie(l)
+		return
+	case credential:
+		if r.f.Mode != Full {
+			return
+		}
+	case condition:
+		if r.f.Unconditional {
+			return
+		}
+	case encoding:
+		if r.f.AcceptEncoding != nil {
+			return
+		}
+	case traceparent:
+		if !r.traced.valid {
+			return
+		}
+	case tracestate:
+		if !r.traced.valid {
+			return
+		}
+	default: // hop, framing, override, internal, identity, requestID
+		return
+	}
+	r.dst.Add(l.Name, l.Value)
+}
+
+// cookie forwards the cookies as one line: HTTP/2 may split them (RFC 9113 §8.2.3), HTTP/1.1 may not.
+func (r *rebuild) cookie(l *field.Field) {
+	if r.f.Mode != Full || r.cookies {
+		return
+	}
+	r.cookies = true
+	if r.in.Count("cookie") == 1 {
+		r.dst.Add(l.Name, l.Value)
+		return
+	}
+	start := len(r.f.Scratch)
+	for v := range r.in.All("cookie") {
+		if len(v) == 0 || !fairValue(v) {
+			continue
+		}
+		if len(r.f.Scratch) > start {
+			r.f.Scratch = append(r.f.Scratch, "; "...)
+		}
+		r.f.Scratch = append(r.f.Scratch, v...)
+	}
+	r.dst.Add(l.Name, r.since(start))
+}
+
+// since returns what was appended to the scratch bytes from start on.
+func (r *rebuild) since(start int) []byte {
+	return r.f.Scratch[start:len(r.f.Scratch):len(r.f.Scratch)]
+}
+
+// own appends tzero's own lines.
+func (r *rebuild) own() {
+	f := r.f
+	if len(f.AcceptEncoding) > 0 {
+		r.dst.Add(nameAcceptEncoding, f.AcceptEncoding)
+	}
+	if f.Mode != ThirdParty {
+		r.ownIdentity()
+		if len(f.RequestID) > 0 && fairValue(f.RequestID) {
+			r.dst.Add(nameRequestID, f.RequestID)
+		}
+		if !r.traced.valid && f.Random != nil {
+			start := len(f.Scratch)
+			f.Scratch = AppendTraceparent(f.Scratch, f.Random, f.Sampled)
+			r.dst.Add(nameTraceparent, r.since(start))
+		}
+	}
+	r.dst.Add(nameVia, r.p.viaFor(f.Version))
+	r.dst.Add(nameCDNLoop, r.p.loopLine)
+}
+
+func (r *rebuild) ownIdentity() {
+	f := r.f
+	start := len(f.Scratch)
+	f.Scratch = f.appendForwarded(f.Scratch)
+	r.dst.Add(nameForwarded, r.since(start))
+	if f.Mode == Full {
+		start = len(f.Scratch)
+		f.Scratch = f.appendXForwardedFor(f.Scratch)
+		r.dst.Add(nameXForwardedFor, r.since(start))
+	}
+	start = len(f.Scratch)
+	f.Scratch = append(f.Scratch, f.Identity.Scheme...)
+	r.dst.Add(nameXForwardedProto, r.since(start))
+	if validHost(f.Host) {
+		r.dst.Add(nameXForwardedHost, f.Host)
+	}
+}
+
+// acceptsTrailers reports whether a TE value names trailers, with nothing behind it.
+func acceptsTrailers(v []byte) bool {
+	for rest := v; len(rest) > 0; {
+		option := rest
+		if at := indexByte(rest, ','); at >= 0 {
+			option, rest = rest[:at], rest[at+1:]
+		} else {
+			rest = nil
+		}
+		if field.EqualFold(field.TrimOWS(option), "trailers") {
+			return true
+		}
+	}
+	return false
+}
+
+// The names of our own lines, as bytes that nobody writes to.
+var (
+	nameAcceptEncoding  = []byte("Accept-Encoding")
+	nameCDNLoop         = []byte("CDN-Loop")
+	nameForwarded       = []byte("Forwarded")
+	nameRequestID       = []byte("X-Request-Id")
+	nameTE              = []byte("TE")
+	nameTraceparent     = []byte("traceparent")
+	nameVia             = []byte("Via")
+	nameXForwardedFor   = []byte("X-Forwarded-For")
+	nameXForwardedHost  = []byte("X-Forwarded-Host")
+	nameXForwardedProto = []byte("X-Forwarded-Proto")
+	valueTrailers       = []byte("trailers")
+)
