@@ -1,0 +1,27 @@
+package origin
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// tick is how often the sweep looks: every bound on time is kept to this precision, never early.
+const tick = 50 * time.Millisecond
+
+// clock tells time in nanoseconds since start. coarse is the sweep's last look at it and costs an
+// atomic load, where exact costs a call.
+type clock struct {
+	start time.Time
+	now   atomic.Int64
+}
+
+func (c *clock) exact() int64 {
+	n := int64(time.Since(c.start))
+	c.now.Store(n)
+	return n
+}
+
+func (c *clock) coarse() int64 { return c.now.Load() }
+
+// by is the moment at which something that may take d, beginning now, is overdue.
+func (c *clock) by(d time.Duration) int64 { return c.coarse() + int64(d+tick) }
