@@ -1,0 +1,84 @@
+package proxy
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"github.com/tzero-edge/tzero/cache"
+	"github.com/tzero-edge/tzero/proxy/encode"
+)
+
+// copyQueue bounds the copies that wait to be made. What finds no room is compressed in passing, and asked
+// for again by the next request.
+const copyQueue = 256
+
+// Copyist compresses stored objects once, in the background, and keeps the copies beside them.
+type Copyist struct {
+	cache *cache.Cache
+	jobs  chan copyJob
+
+	mu    sync.Mutex
+	asked map[copyKey]struct{} // waiting or being made
+
+	made, postponed atomic.Int64
+}
+
+type copyKey struct {
+	object uint64
+	coding encode.Coding
+}
+
+type copyJob struct {
+	copyKey
+	o   cache.Object
+	enc *encode.Encoder
+}
+
+func newCopyist(c *cache.Cache) *Copyist {
+	return &Copyist{cache: c, jobs: make(chan copyJob, copyQueue), asked: make(map[copyKey]struct{})}
+}
+
+// copyOf returns o's content in a coding. known is false while there is no copy yet; one is being made
+// then. A nil copy that is known means that compressing o does not pay.
+func (c *Copyist) copyOf(enc *encode.Encoder, o cache.Object, coding encode.Coding) (body []byte, known bool) {
+	if b, ok := c.cache.GetDerived(o, coding.String()); ok {
+		if len(b) == 0 {
+			return nil, true
+		}
+		return b, true
+	}
+	c.ask(copyJob{copyKey{o.ID(), coding}, o, enc})
+	return nil, false
+}
+
+func (c *Copyist) ask(j copyJob) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, waiting := c.asked[j.copyKey]; waiting {
+		return
+	}
+	select {
+	case c.jobs <- j:
+		c.asked[j.copyKey] = struct{}{}
+	default:
+		c.postponed.Add(1)
+	}
+}
+
+// Run makes copies, one at a time, until ctx ends.
+func (c *Copyist) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case j := <-c.jobs:
+			// An empty copy says that it does not pay: nobody tries again.
+			c.cache.PutDerived(j.o, j.coding.String(), j.enc.Once(j.coding, j.o.Body()))
+			c.made.Add(1)
+			c.mu.Lock()
+			delete(c.asked, j.copyKey)
+			c.mu.Unlock()
+		}
+	}
+}

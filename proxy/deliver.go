@@ -1,0 +1,285 @@
+package proxy
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/tzero-edge/tzero/cache"
+	"github.com/tzero-edge/tzero/cache/rfc9111"
+	"github.com/tzero-edge/tzero/internal/field"
+	"github.com/tzero-edge/tzero/proxy/encode"
+)
+
+// stepDeliver makes the answer from what the journey has brought: a stored object, a fill that is still
+// arriving, or the origin's own answer.
+func stepDeliver(x *Exchange) State {
+	switch {
+	case x.object.Exists():
+		x.deliverObject(x.object)
+	case x.fill != nil:
+		x.deliverFill(x.fill)
+	default:
+		x.deliverAnswer()
+	}
+	x.dress()
+	return StateFinish
+}
+
+// deliverObject answers with a whole stored response: in full, with a part of it, or with the news that
+// the client has it already.
+func (x *Exchange) deliverObject(o cache.Object) {
+	now := time.Now()
+	r := &x.Res
+	r.Status = o.Status()
+	r.Fields = o.Fields(r.Fields)
+	age := o.Age(now)
+	r.Fields.Add(nameAge, x.keepInt(int64(age/time.Second)))
+	if o.Condition(x.Req.Fields, now) == rfc9111.NotModified {
+		x.notModified()
+		return
+	}
+	body := o.Body()
+	if string(x.Req.Method) == "GET" && r.Status == 200 {
+		if rg := o.Range(x.Req.Fields, now); rg.Kind != rfc9111.Whole {
+			x.deliverRange(rg, body)
+			return
+		}
+	}
+	coding := x.coding(int64(len(body)))
+	if coding == encode.Identity {
+		r.Bytes, r.Length = body, int64(len(body))
+		x.note(StateDeliver, "", "")
+		x.headOnly()
+		return
+	}
+	x.note(StateDeliver, "", coding.String())
+	x.deliverEncoded(o, body, coding)
+	x.headOnly()
+}
+
+// deliverEncoded answers with the copy that was compressed once or, until there is one, compresses in
+// passing and has the copy made.
+func (x *Exchange) deliverEncoded(o cache.Object, body []byte, coding encode.Coding) {
+	r := &x.Res
+	copied, known := x.edge.copyist.copyOf(x.gen.Encoder, o, coding)
+	if known && copied == nil { // it does not get smaller
+		r.Bytes, r.Length = body, int64(len(body))
+		return
+	}
+	x.scratch = encode.Adjust(&r.Fields, coding, x.scratch)
+	if known {
+		r.Bytes, r.Length = copied, int64(len(copied))
+		return
+	}
+	r.Length = -1
+	x.stream = stream{gen: x.gen, bytes: body, coding: coding}
+	r.Stream = &x.stream
+}
+
+// deliverFill answers from a response that is still arriving.
+func (x *Exchange) deliverFill(f *cache.Fill) {
+	if o := f.Object(); o.Exists() {
+		x.deliverObject(o)
+		return
+	}
+	r := &x.Res
+	h := f.Head()
+	r.Status = h.Status()
+	r.Fields = h.Fields(r.Fields)
+	now := time.Now()
+	r.Fields.Add(nameAge, x.keepInt(int64(h.Age(now)/time.Second)))
+	if h.Condition(x.Req.Fields, now) == rfc9111.NotModified {
+		x.notModified()
+		return
+	}
+	r.Length = f.Length()
+	x.stream = stream{gen: x.gen, fill: f.Reader(x.Carrier.Gone())}
+	r.Stream = &x.stream
+	x.encodeStream()
+	x.headOnly()
+}
+
+// deliverAnswer passes the origin's answer on as it arrives.
+func (x *Exchange) deliverAnswer() {
+	r := &x.Res
+	a := x.answer
+	x.answer = nil
+	r.Status = a.Status
+	x.gen.Clients.EndToEnd(&r.Fields, a.Fields)
+	if !r.Fields.Has("Date") {
+		x.date()
+	}
+	r.Length = a.Length
+	if v := a.Fields.Get("Trailer"); v != nil {
+		r.Trailer = v
+	}
+	x.stream = stream{gen: x.gen, body: a}
+	r.Stream = &x.stream
+	if !allowsContent(r.Status) || x.isHead() {
+		x.note(StateDeliver, "", "")
+		x.headOnly()
+		return
+	}
+	// Whoever waits for the head of an event stream or a slow page gets it before the first byte.
+	r.Flush = r.Length < 0 && !a.Body.Ready()
+	x.encodeStream()
+}
+
+// encodeStream compresses in passing what deserves it.
+func (x *Exchange) encodeStream() {
+	r := &x.Res
+	coding := x.coding(r.Length)
+	if coding == encode.Identity {
+		x.note(StateDeliver, "", "")
+		return
+	}
+	x.note(StateDeliver, "", coding.String())
+	x.scratch = encode.Adjust(&r.Fields, coding, x.scratch)
+	r.Length, r.Trailer = -1, nil
+	x.stream.coding = coding
+}
+
+// coding chooses the content coding for an answer whose fields are in place, and notes in Vary that there
+// was a choice.
+func (x *Exchange) coding(length int64) encode.Coding {
+	v := encode.Response{
+		Status: x.Res.Status, Fields: x.Res.Fields, Length: length,
+		Ranged: x.Req.Fields.Has("Range"), Mode: x.plan.Compress,
+	}
+	if x.gen.Encoder.Deserves(&v) != encode.Compress {
+		return encode.Identity
+	}
+	encode.AddVary(&x.Res.Fields)
+	return x.gen.Encoder.Negotiate(x.Req.Fields)
+}
+
+// notModified answers 304 with the fields that RFC 9110 §15.4.5 asks for.
+func (x *Exchange) notModified() {
+	r := &x.Res
+	r.Status, r.NoBody, r.Length = 304, true, -1
+	out := r.Fields[:0]
+	for _, f := range r.Fields {
+		if !describesContent(f.Name) {
+			out = append(out, f)
+		}
+	}
+	r.Fields = out
+	if x.mayEncode() {
+		encode.AddVary(&r.Fields)
+	}
+	x.note(StateDeliver, ReasonNotModified, "")
+}
+
+// mayEncode reports whether the full answer would depend on Accept-Encoding.
+func (x *Exchange) mayEncode() bool {
+	o := x.object
+	if !o.Exists() && x.fill != nil {
+		o = x.fill.Head()
+	}
+	if !o.Exists() {
+		return false
+	}
+	v := encode.Response{Status: o.Status(), Fields: o.Fields(nil), Length: -1, Mode: x.plan.Compress}
+	return x.gen.Encoder.Deserves(&v) == encode.Compress
+}
+
+// describesContent names the fields that a 304 has no use for (RFC 9110 §15.4.5).
+func describesContent(name []byte) bool {
+	for _, n := range [...]string{"Content-Type", "Content-Encoding", "Content-Language", "Content-Range", "Last-Modified", "Accept-Ranges"} {
+		if field.EqualFold(name, n) {
+			return n != "Last-Modified"
+		}
+	}
+	return false
+}
+
+// deliverRange answers with a part, 206, or says that there is no such part, 416.
+func (x *Exchange) deliverRange(rg rfc9111.Range, body []byte) {
+	r := &x.Res
+	at := len(x.scratch)
+	x.scratch = append(x.scratch, "bytes "...)
+	if rg.Kind == rfc9111.Unsatisfiable {
+		x.scratch = append(x.scratch, '*')
+		x.note(StateDeliver, ReasonBadRange, "")
+		r.Status, r.Bytes = 416, nil
+		r.Fields.Del("Content-Type")
+	} else {
+		x.scratch = strconv.AppendInt(x.scratch, rg.Offset, 10)
+		x.scratch = append(x.scratch, '-')
+		x.scratch = strconv.AppendInt(x.scratch, rg.Offset+rg.Length-1, 10)
+		x.note(StateDeliver, ReasonRange, "")
+		r.Status, r.Bytes = 206, body[rg.Offset:rg.Offset+rg.Length]
+	}
+	x.scratch = append(x.scratch, '/')
+	x.scratch = strconv.AppendInt(x.scratch, int64(len(body)), 10)
+	r.Fields.Add(nameContentRange, x.scratch[at:len(x.scratch):len(x.scratch)])
+	r.Length = int64(len(r.Bytes))
+}
+
+// headOnly drops the content where the method or the status has none; its length is still told.
+func (x *Exchange) headOnly() {
+	if r := &x.Res; x.isHead() || !allowsContent(r.Status) {
+		r.NoBody, r.Bytes = true, nil
+	}
+}
+
+// dress adds what every answer carries: Cache-Status, Via, Date, and the route's changes.
+func (x *Exchange) dress() {
+	r := &x.Res
+	if x.Out.Cache != CacheNone {
+		at := len(x.scratch)
+		x.scratch = x.appendCacheStatus(x.scratch)
+		r.Fields.Add(nameCacheStatus, x.scratch[at:len(x.scratch):len(x.scratch)])
+	}
+	if x.Out.OriginStatus != 0 || x.object.Exists() || x.fill != nil {
+		r.Fields.Add(nameVia, valueVia)
+	} else if !r.Fields.Has("Date") {
+		x.date()
+	}
+	if x.plan != nil {
+		x.plan.Response.Apply(&r.Fields)
+	}
+}
+
+// date adds the time of the answer's making (RFC 9110 §6.6.1).
+func (x *Exchange) date() {
+	at := len(x.scratch)
+	x.scratch = rfc9111.AppendDate(x.scratch, time.Now())
+	x.Res.Fields.Add(nameDate, x.scratch[at:len(x.scratch):len(x.scratch)])
+}
+
+// appendCacheStatus appends this hop's member of Cache-Status (RFC 9211): what the cache did, and why, in
+// the same word as everywhere else.
+func (x *Exchange) appendCacheStatus(b []byte) []byte {
+	o := &x.Out
+	m := cache.CacheStatus{Detail: cache.Reason(o.CacheReason)}
+	switch o.Cache {
+	case CacheHit, CacheStale:
+		m.Hit, m.HasTTL, m.TTL = true, true, x.look.Left
+	default:
+		m.Forward = cache.ForwardOf(&x.look)
+		if x.lookups == 0 {
+			m.Forward = cache.ForwardMethod
+		}
+		if o.OriginStatus != x.Res.Status {
+			m.Status = o.OriginStatus
+		}
+		m.Stored, m.Collapsed = x.stores(), o.Cache == CacheCollapsed
+	}
+	return m.Append(b)
+}
+
+// stores reports whether this request's answer was, or is being, stored.
+func (x *Exchange) stores() bool {
+	return x.fill != nil && x.Out.Cache != CacheCollapsed && x.fill.Reason() == ""
+}
+
+// The names and values of our own lines, as bytes that nobody writes to.
+var (
+	nameAge          = []byte("Age")
+	nameCacheStatus  = []byte("Cache-Status")
+	nameContentRange = []byte("Content-Range")
+	nameDate         = []byte("Date")
+	nameVia          = []byte("Via")
+	valueVia         = []byte("1.1 tzero")
+)

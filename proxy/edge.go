@@ -1,0 +1,160 @@
+// Package proxy is the journey of a request through the gateway: steps.go holds one function per state,
+// transitions.go the table of legal moves. It works on an [Exchange], so that a connection, a background
+// refresh and a dry run travel the same road.
+package proxy
+
+import (
+	"log/slog"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/tzero-edge/tzero/cache"
+	"github.com/tzero-edge/tzero/proxy/tunnel"
+)
+
+// Edge serves exchanges. It outlives generations.
+type Edge struct {
+	cache     *cache.Cache
+	tunnels   *tunnel.Registry
+	observers []Observer
+	copyist   *Copyist
+	random    func() uint64
+	log       *slog.Logger
+
+	gen    atomic.Pointer[Generation]
+	strict bool // an illegal move panics: race builds and tests
+
+	panics     atomic.Int64
+	violations atomic.Int64
+}
+
+// Parts are what an Edge is made of.
+type Parts struct {
+	Cache     *cache.Cache
+	Tunnels   *tunnel.Registry
+	Observers []Observer
+	Random    func() uint64 // for request ids; safe for concurrent use
+	Log       *slog.Logger
+}
+
+// New returns an Edge without a generation; Use gives it one before the first exchange.
+func New(p Parts) *Edge {
+	e := &Edge{cache: p.Cache, tunnels: p.Tunnels, observers: p.Observers, random: p.Random, log: p.Log, strict: strictMoves}
+	e.copyist = newCopyist(e.cache)
+	return e
+}
+
+// Use puts a generation in force for the exchanges to come.
+func (e *Edge) Use(g *Generation) { e.gen.Store(g) }
+
+// Generation returns the one in force.
+func (e *Edge) Generation() *Generation { return e.gen.Load() }
+
+// Copyist returns the service that makes compressed copies; its Run belongs to the run group.
+func (e *Edge) Copyist() *Copyist { return e.copyist }
+
+// Stats counts what must not happen.
+type Stats struct {
+	Panics     int64 `json:"panics"`     // requests that cost a panic
+	Violations int64 `json:"violations"` // moves that the transition table does not know
+	Copies     int64 `json:"copies"`     // compressed copies made
+	Postponed  int64 `json:"postponed"`  // compressed copies left to a later request
+}
+
+// Stats returns a snapshot.
+func (e *Edge) Stats() Stats {
+	return Stats{e.panics.Load(), e.violations.Load(), e.copyist.made.Load(), e.copyist.postponed.Load()}
+}
+
+type step func(*Exchange) State
+
+var steps = [numStates]step{
+	StateRecv:     stepRecv,
+	StateRoute:    stepRoute,
+	StateAdmit:    stepAdmit,
+	StateDispatch: stepDispatch,
+	StateLookup:   stepLookup,
+	StateFollow:   stepFollow,
+	StateFetch:    stepFetch,
+	StateTunnel:   stepTunnel,
+	StateDeliver:  stepDeliver,
+	StateSynth:    stepSynth,
+}
+
+// Serve walks the journey and leaves the answer in x.Res. A panic costs this request, never the process.
+func (e *Edge) Serve(x *Exchange) {
+	x.edge, x.gen = e, e.gen.Load()
+	x.Out.Start, x.Out.Generation = x.Started, x.gen.Number
+	defer func() {
+		if p := recover(); p != nil {
+			e.fell(x, p)
+		}
+	}()
+	for s := StateRecv; s != StateFinish; {
+		next := steps[s](x)
+		if !legal(s, next) {
+			e.violate(s, next)
+			next = StateFinish
+		}
+		s = next
+	}
+	x.Out.FirstByte = time.Since(x.Started)
+}
+
+// fell answers a request whose journey panicked.
+func (e *Edge) fell(x *Exchange, p any) {
+	e.panics.Add(1)
+	e.log.Error("a request panicked; it was answered with 500", "panic", p, "stack", string(debug.Stack()))
+	x.letGo(nil)
+	fields := x.Res.Fields[:0]
+	x.Res = Response{Fields: fields}
+	x.verdict = verdict{status: 500, reason: ReasonPanic, close: true}
+	x.Out.Fault = FaultGateway
+	x.Out.Err = "a fault of the gateway; its log has the details"
+	stepSynth(x)
+}
+
+func (e *Edge) violate(from, to State) {
+	e.violations.Add(1)
+	if e.strict {
+		panic("illegal move from " + from.String() + " to " + to.String())
+	}
+	e.log.Error("illegal move in a request's journey", "from", from.String(), "to", to.String())
+}
+
+// Finish is called by the carrier when the last byte of the answer was sent, or could not be: sent
+// counts its content's bytes.
+func (e *Edge) Finish(x *Exchange, sent int64, err error) {
+	x.letGo(err)
+	o := &x.Out
+	x.note(StateFinish, "", "")
+	o.Duration = time.Since(x.Started)
+	o.Status = x.Res.Status
+	o.ContentType = x.Res.Fields.Get("Content-Type")
+	o.BytesOut = sent
+	if x.Body != nil {
+		o.BytesIn = x.Body.N()
+	}
+	if err != nil {
+		o.Aborted = true
+		if o.Err == "" {
+			o.Err = err.Error()
+		}
+		if o.Fault == FaultNone {
+			o.Fault = x.stream.fault()
+		}
+	}
+	for _, ob := range e.observers {
+		ob.Observe(o)
+	}
+}
+
+// letGo releases what the journey holds of the origin and the cache.
+func (x *Exchange) letGo(err error) {
+	x.stream.Close(err)
+	if x.answer != nil {
+		x.answer.Close()
+		x.answer = nil
+	}
+}

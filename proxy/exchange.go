@@ -1,0 +1,92 @@
+package proxy
+
+import (
+	"io"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/tzero-edge/tzero/internal/field"
+	"github.com/tzero-edge/tzero/internal/http1"
+)
+
+// Exchange is one request and its answer, whatever carried it: a connection of proxy/listen, a
+// background refresh, a dry run. The carrier fills the first part, [Edge.Serve] walks the journey and
+// leaves the answer in Res, the carrier sends it and calls [Exchange.Finish] after its last byte.
+//
+// Everything in it belongs to the exchange: slices point into the carrier's buffers, and nothing may be
+// kept beyond Finish.
+type Exchange struct {
+	// What came, set by the carrier.
+	Req     *http1.Request
+	Body    Body             // nil when the request has none
+	Refusal *http1.Malformed // the door's verdict: the request is answered, never read further
+	Peer    netip.AddrPort
+	TLS     bool
+	Started time.Time
+	Carrier Carrier
+
+	// What goes back, set by the journey.
+	Res Response
+
+	journey
+}
+
+// Body is a request's content as the carrier reads it.
+type Body interface {
+	io.Reader
+	io.WriterTo
+	// Done reports whether the content was read to its proven end.
+	Done() bool
+	// Trailer returns the trailer section once Done.
+	Trailer() field.List
+	// N is the number of bytes read so far.
+	N() int64
+	// Remaining is what is left of a declared length, -1 when the length is unknown.
+	Remaining() int64
+	// SetLimit makes reading beyond max bytes fail with a 413.
+	SetLimit(max int64)
+	// Abort makes a blocked Read return and ends the connection's use for further requests.
+	Abort()
+}
+
+// Carrier is what a journey may ask of the thing that carries the exchange.
+type Carrier interface {
+	// Interim sends a 1xx head at once.
+	Interim(status int, fields field.List) error
+	// Gone is closed when the client has gone away. Asking for it has a cost, so only what waits for
+	// the origin does.
+	Gone() <-chan struct{}
+	// TakeOver sends Res's head and hands the raw connection, with bytes that arrived early, to run.
+	// Afterwards the connection is closed.
+	TakeOver(res *Response, run func(client net.Conn, early []byte)) error
+}
+
+// Response is the answer to an exchange. Exactly one of Bytes and Stream is used; both may be absent.
+type Response struct {
+	Status int
+	Fields field.List // end-to-end fields without framing, in the order of sending
+	Length int64      // of the content the status and method allow; -1: unknown, so chunked
+	Bytes  []byte
+	Stream Stream
+	// Trailer holds the names that the Stream's trailer section may use, as a Trailer field's value.
+	Trailer []byte
+	NoBody  bool // an answer to HEAD, a 304, a 204: Length is announced where it is known, nothing follows
+	Flush   bool // send the head before the first byte of the content is there
+	Close   bool // end the connection after this answer
+}
+
+// Stream is content that arrives while it is sent.
+type Stream interface {
+	io.Reader
+	io.WriterTo
+	// Trailer returns the trailer section at the stream's end, nil if there is none.
+	Trailer() field.List
+	// Close releases the stream; err is the sending side's error, nil when everything was sent.
+	Close(err error)
+}
+
+func (r *Response) reset() {
+	fields := r.Fields[:0]
+	*r = Response{Fields: fields}
+}

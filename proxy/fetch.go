@@ -1,0 +1,307 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tzero-edge/tzero/cache"
+	"github.com/tzero-edge/tzero/cache/rfc9111"
+	"github.com/tzero-edge/tzero/internal/field"
+	"github.com/tzero-edge/tzero/internal/http1"
+	"github.com/tzero-edge/tzero/proxy/origin"
+)
+
+// stepLookup asks the cache.
+func stepLookup(x *Exchange) State {
+	if x.lookups++; x.lookups == 1 {
+		x.describe()
+	}
+	now := time.Now()
+	x.look = x.edge.cache.Lookup(&x.want, now)
+	o := &x.Out
+	o.CacheReason = Reason(x.look.Reason)
+	note := x.look.Verdict.String()
+	switch x.look.Verdict {
+	case cache.Hit:
+		o.Cache, x.object = CacheHit, x.look.Object
+		x.note(StateLookup, o.CacheReason, note)
+		return StateDeliver
+	case cache.Stale:
+		o.Cache, x.object = CacheStale, x.look.Object
+		x.note(StateLookup, o.CacheReason, note)
+		if x.look.Refresh && !x.dry {
+			x.refreshLater()
+		}
+		return StateDeliver
+	case cache.Follow:
+		x.fill = x.look.Fill
+		x.note(StateLookup, o.CacheReason, note)
+		return StateFollow
+	case cache.Refuse:
+		return x.refuse(StateLookup, 504, o.CacheReason, "Nothing is stored for this request, and it asked for nothing else.")
+	case cache.Alone:
+		o.Cache = CacheBypass
+	default:
+		o.Cache = CacheMiss
+	}
+	x.note(StateLookup, o.CacheReason, note)
+	return StateFetch
+}
+
+// describe tells the cache what the request is about.
+func (x *Exchange) describe() {
+	q, w := x.Req, &x.want
+	w.Reset()
+	w.Method, w.Scheme, w.Host = q.Method, x.Out.Scheme, x.host
+	w.Path, w.Query, w.HasQuery, w.HasBody = q.Path, q.Query, q.HasQuery, x.Body != nil
+	w.Fields, w.Policy = q.Fields, x.plan.Cache
+	if x.plan.Route.HeaderBound {
+		// Two routes that share a host and a path and differ by a header must not share objects.
+		w.Variant = []byte(x.plan.Route.Name)
+	}
+}
+
+// stepFollow reads along with a fill that another request began.
+func stepFollow(x *Exchange) State {
+	x.Out.Cache, x.Out.CacheReason = CacheCollapsed, ""
+	if x.fill.State() == cache.Failed {
+		x.fill = nil
+		if x.lookups < maxLookups {
+			x.note(StateFollow, ReasonAgain, "")
+			return StateLookup
+		}
+		x.Out.Fault = FaultOrigin
+		return x.refuse(StateFollow, 502, Reason(cache.FillError), "The app behind this gateway broke off its answer.")
+	}
+	x.note(StateFollow, ReasonFollower, "")
+	return StateDeliver
+}
+
+// maxLookups bounds how often a request asks the cache: once, and once more when its leader failed.
+const maxLookups = 2
+
+// stepFetch asks the origin: for everybody who misses the object, if this request is elected, or for this
+// client alone.
+func stepFetch(x *Exchange) State {
+	if x.dry {
+		x.Out.Origin = x.plan.OriginName
+		return x.refuse(StateFetch, 200, ReasonDry, "")
+	}
+	if x.look.Verdict == cache.Miss && x.lookups > 0 {
+		return x.fetchForAll()
+	}
+	return x.fetchAlone()
+}
+
+func (x *Exchange) fetchForAll() State {
+	fill, turn, err := x.edge.cache.Lead(&x.want, &x.look, func() (*cache.Fill, error) {
+		return x.lead(&x.want, &x.look)
+	})
+	switch turn {
+	case cache.Led:
+		return x.led(fill, err)
+	case cache.Joined:
+		x.fill = fill
+		x.note(StateFetch, ReasonFollower, "")
+		return StateFollow
+	case cache.OnYourOwn:
+		x.Out.Cache, x.Out.CacheReason = CacheBypass, Reason(x.look.Reason)
+		x.note(StateFetch, x.Out.CacheReason, "")
+		return x.fetchAlone()
+	}
+	var failed *origin.Error
+	if errors.As(err, &failed) && x.lookups >= maxLookups {
+		// The leader and its successor failed. To let everybody try for himself would be a stampede
+		// towards an origin that is down.
+		return x.failure(StateFetch, failed)
+	}
+	x.note(StateFetch, ReasonAgain, "")
+	if x.lookups >= 2*maxLookups {
+		return x.fetchAlone()
+	}
+	return StateLookup
+}
+
+// led continues with what this request, elected, brought home.
+func (x *Exchange) led(fill *cache.Fill, err error) State {
+	var failed *origin.Error
+	switch {
+	case errors.As(err, &failed):
+		return x.failure(StateFetch, failed)
+	case err != nil:
+		panic(err) // a panic in lead, handed on by the cache: it costs this request
+	}
+	x.note(StateFetch, ReasonLeader, string(fill.Reason()))
+	switch {
+	case fill.Object().Exists() && x.Out.OriginStatus == 304:
+		x.Out.Cache, x.Out.CacheReason = CacheRevalidated, ReasonValidated
+		x.object = fill.Object()
+	case x.Out.Cache == CacheStale:
+		x.object = fill.Object()
+	case fill.State() == cache.Uncacheable:
+		x.Out.CacheReason = Reason(fill.Reason())
+	default:
+		x.fill = fill
+		x.Out.CacheReason = Reason(x.look.Reason)
+	}
+	return StateDeliver
+}
+
+// lead asks the origin on behalf of everybody who waits for q. It returns at the head of the response; an
+// answer that nobody else may have stays in x.answer.
+func (x *Exchange) lead(q *cache.Request, r *cache.Result) (*cache.Fill, error) {
+	x.query(forAll)
+	x.ask = detached(x.ask) // the fill outlives this exchange
+	res, failed := x.send()
+	now := time.Now()
+	if failed != nil {
+		if ok, reason := q.OnFailure(r, rfc9111.FailureDown, now); ok {
+			return x.standIn(q, r, reason, failed), nil
+		}
+		return nil, failed
+	}
+	if rfc9111.FailureOf(res.Status) {
+		if ok, reason := q.OnFailure(r, rfc9111.FailureStatus, now); ok {
+			_ = res.Close()
+			return x.standIn(q, r, reason, nil), nil
+		}
+	}
+	var fields field.List
+	x.gen.Clients.EndToEnd(&fields, res.Fields)
+	head := cache.Head{Status: res.Status, Fields: fields, Length: res.Length, UntilClose: res.CloseDelimited}
+	if res.Status == 304 && r.Validating() {
+		fill := x.edge.cache.Freshen(q, r, head, x.asked, now)
+		_ = res.Close()
+		return fill, nil
+	}
+	fill := x.edge.cache.Begin(q, r, head, &fillBody{res: res}, x.asked, now)
+	if fill.State() == cache.Uncacheable {
+		x.answer = res
+	}
+	return fill, nil
+}
+
+// standIn answers with the stale object in the failed origin's place.
+func (x *Exchange) standIn(q *cache.Request, r *cache.Result, reason cache.Reason, failed *origin.Error) *cache.Fill {
+	o := &x.Out
+	o.Cache, o.CacheReason, o.Fault = CacheStale, Reason(reason), FaultOrigin
+	if failed != nil {
+		o.Err = failed.Error()
+	}
+	return x.edge.cache.ServeStale(q, r, reason)
+}
+
+// detached copies what a request points to, so that it shares nothing with the exchange.
+func detached(a origin.Request) origin.Request {
+	total := len(a.Target) + len(a.Host) + len(a.Method)
+	buf := make([]byte, 0, total)
+	keep := func(b []byte) []byte {
+		at := len(buf)
+		buf = append(buf, b...)
+		return buf[at:len(buf):len(buf)]
+	}
+	a.Method, a.Target, a.Host = keep(a.Method), keep(a.Target), keep(a.Host)
+	a.Fields = a.Fields.Clone()
+	a.OnInterim = nil
+	return a
+}
+
+// fetchAlone asks the origin for this client. What may be stored all the same is offered to the cache.
+func (x *Exchange) fetchAlone() State {
+	offer := x.lookups > 0 && !x.look.Raw && !conditional(x.Req)
+	if offer {
+		return x.fetchAndOffer()
+	}
+	x.query(forOne)
+	res, failed := x.send()
+	if failed != nil {
+		return x.standInOr(failed)
+	}
+	x.answer = res
+	x.note(StateFetch, "", "")
+	if res.Status < 400 && !safe(x.Req.Method) {
+		x.invalidate(res)
+	}
+	return StateDeliver
+}
+
+func (x *Exchange) fetchAndOffer() State {
+	fill, err := x.lead(&x.want, &x.look)
+	return x.led(fill, err)
+}
+
+// standInOr answers with a stale object where there is one and it may be used, else with the failure.
+func (x *Exchange) standInOr(failed *origin.Error) State {
+	if x.lookups > 0 {
+		if ok, reason := x.want.OnFailure(&x.look, rfc9111.FailureDown, time.Now()); ok {
+			x.object = x.look.Object
+			o := &x.Out
+			o.Cache, o.CacheReason, o.Fault, o.Err = CacheStale, Reason(reason), FaultOrigin, failed.Error()
+			x.note(StateFetch, o.CacheReason, "")
+			return StateDeliver
+		}
+	}
+	return x.failure(StateFetch, failed)
+}
+
+// invalidate drops what is stored for the target of an unsafe request that succeeded (RFC 9111 §4.4).
+func (x *Exchange) invalidate(*origin.Response) {
+	if x.lookups == 0 {
+		x.describe()
+	}
+	x.edge.cache.Invalidate(&x.want, time.Now())
+}
+
+// conditional reports whether the client asked for less than the whole.
+func conditional(q *http1.Request) bool {
+	for i := range q.Fields {
+		if rfc9111.ConditionalField(q.Fields[i].Name) || field.EqualFold(q.Fields[i].Name, "Range") {
+			return true
+		}
+	}
+	return false
+}
+
+// refreshLater has the stale object renewed in the background, on the same road, by an exchange of its own.
+func (x *Exchange) refreshLater() {
+	x.edge.cache.Refresh(&x.want, &x.look, x.background())
+}
+
+// background returns the function that fetches for a refresh. It works on copies: this exchange is over
+// long before.
+func (x *Exchange) background() func(*cache.Request, *cache.Result) (*cache.Fill, error) {
+	req := *x.Req
+	req.Fields = x.Req.Fields.Clone()
+	edge, gen, plan, id, tls := x.edge, x.gen, x.plan, x.id, x.TLS
+	requestID := append([]byte(nil), x.Out.RequestID...)
+	return func(q *cache.Request, r *cache.Result) (*cache.Fill, error) {
+		b := &Exchange{Req: &req, TLS: tls, Carrier: nobody{}, Started: time.Now()}
+		req.Method, req.Path, req.Query = q.Method, q.Path, q.Query
+		req.Target = nil
+		b.edge, b.gen, b.plan, b.id, b.host = edge, gen, plan, id, q.Host
+		b.Out.RequestID, b.Out.Scheme = requestID, q.Scheme
+		b.look = *r
+		fill, err := b.lead(q, r)
+		if b.answer != nil {
+			_ = b.answer.Close()
+		}
+		return fill, err
+	}
+}
+
+// nobody carries exchanges that no client waits for.
+type nobody struct{ Carrier }
+
+func (nobody) Interim(int, field.List) error { return nil }
+func (nobody) Gone() <-chan struct{}         { return nil }
+
+// fillBody is an origin's response as the cache reads it.
+type fillBody struct{ res *origin.Response }
+
+func (b *fillBody) Read(p []byte) (int, error) { return b.res.Body.Read(p) }
+func (b *fillBody) Ready() bool                { return b.res.Body.Ready() }
+func (b *fillBody) Done() bool                 { return b.res.Body.Done() }
+func (b *fillBody) Close() error               { return b.res.Close() }
+
+var background = context.Background()

@@ -1,0 +1,199 @@
+package listen
+
+import (
+	"bufio"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	proxyproto "github.com/pires/go-proxyproto"
+)
+
+// acceptState holds one spare descriptor: when the process has none left, giving it up lets a waiting
+// connection be accepted and closed, so that the queue of the kernel moves and clients get a clear
+// answer instead of a time-out.
+type acceptState struct {
+	mu    sync.Mutex
+	spare *os.File
+}
+
+func (a *acceptState) hold() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.spare == nil {
+		a.spare, _ = os.Open(os.DevNull) // without a spare, shedding just waits
+	}
+}
+
+func (a *acceptState) close() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.spare != nil {
+		a.spare.Close()
+		a.spare = nil
+	}
+}
+
+// accept runs one listener until it is closed.
+func (s *Server) accept(l *listener) error {
+	s.accepting.hold()
+	pause := 5 * time.Millisecond
+	for {
+		nc, err := l.Accept()
+		switch {
+		case err == nil:
+			pause = 5 * time.Millisecond
+			s.admit(nc, l)
+		case errors.Is(err, net.ErrClosed):
+			return nil
+		case exhausted(err):
+			s.counters.exhausted.Add(1)
+			s.makeRoom(l)
+			time.Sleep(pause)
+			pause = min(2*pause, 100*time.Millisecond)
+		case transient(err):
+			// The client went away between its handshake and our accept.
+		default:
+			return fmt.Errorf("cannot accept connections on %s: %w", l.Addr(), err)
+		}
+	}
+}
+
+func exhausted(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) ||
+		errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM)
+}
+
+func transient(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.Is(err, syscall.ECONNABORTED) || errors.Is(err, syscall.ECONNRESET) ||
+		errors.Is(err, syscall.EINTR) || errors.Is(err, syscall.EPROTO) || errors.As(err, &t) && t.Timeout()
+}
+
+// makeRoom answers exhausted descriptors: idle connections go, and the spare descriptor serves to
+// accept and close one waiting connection.
+func (s *Server) makeRoom(l *listener) {
+	if s.evict(64) > 0 {
+		return
+	}
+	s.accepting.close()
+	if tl, ok := l.Listener.(*net.TCPListener); ok {
+		_ = tl.SetDeadline(time.Now().Add(time.Millisecond))
+		if nc, err := tl.Accept(); err == nil {
+			nc.Close()
+			s.counters.refused.Add(1)
+		}
+		_ = tl.SetDeadline(time.Time{})
+	}
+	s.accepting.hold()
+}
+
+const busy = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n" +
+	"Cache-Control: no-store\r\nRetry-After: 2\r\nContent-Length: 48\r\nConnection: close\r\n\r\n" +
+	"Too many connections just now; please try again."
+
+// admit starts one connection, or refuses it where a bound is reached.
+func (s *Server) admit(nc net.Conn, l *listener) {
+	set := s.settings.Load()
+	c := &conn{Conn: nc, raw: nc, srv: s, tls: l.tls != nil}
+	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
+		c.peer = netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), a.AddrPort().Port())
+	}
+	c.address = addressOf(c.peer.Addr())
+	if s.reg.len() >= set.maxConns && s.evict(8) == 0 {
+		s.refuse(nc, l)
+		return
+	}
+	c.in.enter(phaseHead, s.clock.now()) // a handshake has the time of a header section
+	if !s.reg.add(c, set.Limits.ConnectionsPerAddress) {
+		s.refuse(nc, l)
+		return
+	}
+	s.counters.accepted.Add(1)
+	s.conns.Add(1)
+	go s.serve(c, l)
+}
+
+// refuse turns a connection away without spending a goroutine on it.
+func (s *Server) refuse(nc net.Conn, l *listener) {
+	s.counters.refused.Add(1)
+	if l.tls == nil {
+		_ = nc.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
+		_, _ = io.WriteString(nc, busy)
+	}
+	nc.Close()
+}
+
+// addressOf is what counts as one address: an IPv6 client has a whole /64 to itself.
+func addressOf(a netip.Addr) netip.Prefix {
+	bits := 32
+	if a.Is6() {
+		bits = 64
+	}
+	p, err := a.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return p
+}
+
+func (s *Server) remove(c *conn) { s.reg.remove(c) }
+
+// greet reads the PROXY protocol header and shakes hands for TLS. The sweeper bounds its time.
+func (s *Server) greet(c *conn, l *listener) error {
+	set := s.settings.Load()
+	if l.at < len(set.Listeners) && set.Listeners[l.at].ProxyProtocol && set.Trusted.Contains(c.peer.Addr()) {
+		if err := c.readProxyHeader(); err != nil {
+			return err
+		}
+	}
+	if l.tls == nil {
+		return nil
+	}
+	t := tls.Server(c.Conn, l.tls)
+	if err := t.Handshake(); err != nil {
+		return fmt.Errorf("cannot shake hands for TLS: %w", err)
+	}
+	c.Conn = t
+	return nil
+}
+
+// readProxyHeader takes the client's address from a trusted balancer's PROXY header, versions 1 and 2.
+func (c *conn) readProxyHeader() error {
+	br := bufio.NewReaderSize(c.raw, 256)
+	h, err := proxyproto.Read(br)
+	if err != nil {
+		return fmt.Errorf("cannot read the PROXY protocol header: %w", err)
+	}
+	if a, ok := h.SourceAddr.(*net.TCPAddr); ok && h.Command == proxyproto.PROXY {
+		c.peer = netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), a.AddrPort().Port())
+	}
+	if n := br.Buffered(); n > 0 {
+		early := make([]byte, n)
+		_, _ = io.ReadFull(br, early)
+		c.Conn = &prefixed{Conn: c.raw, early: early}
+	}
+	return nil
+}
+
+// prefixed is a connection with bytes that were read ahead.
+type prefixed struct {
+	net.Conn
+	early []byte
+}
+
+func (p *prefixed) Read(b []byte) (int, error) {
+	if len(p.early) > 0 {
+		n := copy(b, p.early)
+		p.early = p.early[n:]
+		return n, nil
+	}
+	return p.Conn.Read(b)
+}

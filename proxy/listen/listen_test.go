@@ -1,0 +1,507 @@
+package listen
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/tzero-edge/tzero/internal/conf"
+	"github.com/tzero-edge/tzero/internal/field"
+	"github.com/tzero-edge/tzero/proxy"
+	"github.com/tzero-edge/tzero/proxy/headers"
+)
+
+// fasthttp keeps its coarse clock in one goroutine for the life of the process.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"))
+}
+
+// echo answers by path, as the journey would: /len, /chunked, /head, /sse, /panic-free refusals.
+type echo struct {
+	mu       sync.Mutex
+	finished []finished
+	gone     atomic.Int64
+	hold     chan struct{}
+}
+
+type finished struct {
+	path    string
+	status  int
+	sent    int64
+	aborted bool
+}
+
+func (e *echo) Serve(x *proxy.Exchange) {
+	r := &x.Res
+	r.Fields.AddString("Date", "Mon, 23 Nov 2026 10:00:00 GMT")
+	if x.Refusal != nil {
+		r.Status, r.Bytes, r.Close = x.Refusal.Status, []byte(x.Refusal.Reason), true
+		return
+	}
+	r.Status = 200
+	switch string(x.Req.Path) {
+	case "/chunked":
+		r.Stream, r.Length = &parts{list: []string{"one ", "two ", "three"}}, -1
+	case "/trailer":
+		r.Trailer = []byte("X-Sum")
+		r.Stream, r.Length = &parts{list: []string{"data"}, trailer: field.List{{Name: []byte("X-Sum"), Value: []byte("42")}}}, -1
+	case "/fail":
+		r.Stream, r.Length = &parts{list: []string{"some"}, err: errors.New("origin died")}, -1
+	case "/big":
+		r.Stream, r.Length = &parts{list: []string{strings.Repeat("x", 1<<20), strings.Repeat("y", 1<<20)}}, 2<<20
+	case "/body":
+		b, err := io.ReadAll(x.Body)
+		if err != nil {
+			r.Status, r.Close = 400, true
+		}
+		r.Bytes = fmt.Appendf(nil, "%d %s", len(b), b[:min(len(b), 20)])
+	case "/early":
+		_ = x.Carrier.Interim(103, field.List{{Name: []byte("Link"), Value: []byte("</a.css>; rel=preload")}})
+		r.Bytes = []byte("after")
+	case "/wait":
+		select {
+		case <-x.Carrier.Gone():
+			e.gone.Add(1)
+		case <-e.hold:
+		}
+		r.Bytes = []byte("waited")
+	case "/upgrade":
+		res := proxy.Response{Status: 101}
+		res.Fields.AddString("Upgrade", "echo")
+		_ = x.Carrier.TakeOver(&res, func(c net.Conn, early []byte) {
+			_, _ = c.Write(early)
+			_, _ = io.Copy(c, c)
+		})
+	default:
+		r.Fields.AddString("X-Twice", "a")
+		r.Fields.AddString("X-Twice", "b")
+		r.Bytes = []byte("hello " + x.Peer.Addr().String())
+		if string(x.Req.Method) == "HEAD" {
+			r.NoBody, r.Length = true, int64(len(r.Bytes))
+		}
+	}
+}
+
+func (e *echo) Finish(x *proxy.Exchange, sent int64, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	path := ""
+	if x.Refusal == nil {
+		path = string(x.Req.Path)
+	}
+	e.finished = append(e.finished, finished{path, x.Res.Status, sent, err != nil})
+}
+
+func (e *echo) last(t *testing.T) finished {
+	t.Helper()
+	for range 200 {
+		e.mu.Lock()
+		n := len(e.finished)
+		e.mu.Unlock()
+		if n > 0 {
+			break
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.finished) == 0 {
+		t.Fatal("no exchange finished")
+	}
+	return e.finished[len(e.finished)-1]
+}
+
+type parts struct {
+	list    []string
+	err     error
+	trailer field.List
+}
+
+func (p *parts) Read([]byte) (int, error) { panic("WriteTo is used") }
+func (p *parts) WriteTo(w io.Writer) (n int64, err error) {
+	for _, s := range p.list {
+		k, err := io.WriteString(w, s)
+		n += int64(k)
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, p.err
+}
+func (p *parts) Trailer() field.List { return p.trailer }
+func (p *parts) Close(error)         {}
+
+// start runs a server and returns its address; it ends with the test.
+func start(t *testing.T, h Handler, change func(*Settings)) (*Server, string) {
+	t.Helper()
+	set := Settings{Listeners: []Config{{Address: "127.0.0.1:0"}}, Limits: DefaultLimits()}
+	if change != nil {
+		change(&set)
+	}
+	s, err := New(h, set, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx, 20*time.Millisecond, time.Second) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return s, s.Addrs()[0].String()
+}
+
+// say sends raw bytes and returns everything that comes back until the connection ends or rests.
+func say(t *testing.T, addr, request string) string {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, request); err != nil {
+		t.Fatal(err)
+	}
+	return drain(c, 2*time.Second)
+}
+
+func drain(c net.Conn, d time.Duration) string {
+	_ = c.SetReadDeadline(time.Now().Add(d))
+	b, _ := io.ReadAll(c)
+	return string(b)
+}
+
+func contains(t *testing.T, got string, want ...string) {
+	t.Helper()
+	for _, w := range want {
+		if !strings.Contains(got, w) {
+			t.Errorf("%q is missing in:\n%s", w, got)
+		}
+	}
+}
+
+func TestKeepsLinesAndDate(t *testing.T) {
+	h := &echo{}
+	_, addr := start(t, h, nil)
+	got := say(t, addr, "GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	contains(t, got, "HTTP/1.1 200 OK\r\n", "X-Twice: a\r\nX-Twice: b\r\n", "Date: Mon, 23 Nov 2026 10:00:00 GMT\r\n",
+		"Connection: close\r\n", "Content-Length: 15\r\n", "\r\n\r\nhello 127.0.0.1")
+	if f := h.last(t); f.aborted || f.sent != 15 {
+		t.Errorf("finished as %+v", f)
+	}
+	if strings.Contains(got, "Server:") {
+		t.Errorf("a Server field nobody asked for:\n%s", got)
+	}
+}
+
+func TestPipelined(t *testing.T) {
+	_, addr := start(t, &echo{}, nil)
+	got := say(t, addr, "GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /chunked HTTP/1.1\r\nHost: x\r\n\r\nHEAD /b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	if n := strings.Count(got, "HTTP/1.1 200 OK"); n != 3 {
+		t.Fatalf("%d answers:\n%s", n, got)
+	}
+	contains(t, got, "4\r\none \r\n", "5\r\nthree\r\n0\r\n\r\n")
+	if !strings.HasSuffix(got, "\r\n\r\n") {
+		t.Errorf("the answer to HEAD has content:\n%s", got)
+	}
+}
+
+func TestRefusalEndsTheConnection(t *testing.T) {
+	h := &echo{}
+	_, addr := start(t, h, nil)
+	got := say(t, addr, "GET /a HTTP/1.1\r\nHost: x\r\nBad Name: 1\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n")
+	contains(t, got, "HTTP/1.1 400 Bad Request", "Connection: close")
+	if strings.Count(got, "HTTP/1.1 ") != 1 {
+		t.Errorf("what followed the refused request was answered:\n%s", got)
+	}
+	if f := h.last(t); f.status != 400 {
+		t.Errorf("finished as %+v", f)
+	}
+}
+
+func TestSecondRequestRefusedIsAnswered(t *testing.T) {
+	_, addr := start(t, &echo{}, nil)
+	got := say(t, addr, "GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n")
+	contains(t, got, "HTTP/1.1 200 OK", "HTTP/1.1 400 Bad Request")
+}
+
+func TestHTTP10(t *testing.T) {
+	_, addr := start(t, &echo{}, nil)
+	got := say(t, addr, "GET /chunked HTTP/1.0\r\n\r\n")
+	contains(t, got, "Connection: close\r\n", "\r\n\r\none two three")
+	if strings.Contains(got, "chunked") {
+		t.Errorf("chunks for an HTTP/1.0 client:\n%s", got)
+	}
+	got = say(t, addr, "GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /b HTTP/1.0\r\n\r\n")
+	if strings.Count(got, "HTTP/1.1 200 OK") != 2 {
+		t.Errorf("keep-alive was not kept:\n%s", got)
+	}
+}
+
+func TestTrailer(t *testing.T) {
+	_, addr := start(t, &echo{}, nil)
+	got := say(t, addr, "GET /trailer HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	contains(t, got, "Trailer: X-Sum\r\n", "4\r\ndata\r\n0\r\nX-Sum: 42\r\n\r\n")
+}
+
+func TestCutStreamIsNotClean(t *testing.T) {
+	h := &echo{}
+	_, addr := start(t, h, nil)
+	got := say(t, addr, "GET /fail HTTP/1.1\r\nHost: x\r\n\r\n")
+	if strings.HasSuffix(got, "0\r\n\r\n") {
+		t.Errorf("a failed stream ended cleanly:\n%s", got)
+	}
+	if f := h.last(t); !f.aborted {
+		t.Errorf("finished as %+v", f)
+	}
+}
+
+func TestBigStream(t *testing.T) {
+	h := &echo{}
+	_, addr := start(t, h, nil)
+	res, err := http.Get("http://" + addr + "/big")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := io.Copy(io.Discard, res.Body)
+	res.Body.Close()
+	http.DefaultClient.CloseIdleConnections()
+	if n != 2<<20 || err != nil {
+		t.Fatalf("%d bytes, %v", n, err)
+	}
+	if f := h.last(t); f.sent != 2<<20 || f.aborted {
+		t.Errorf("finished as %+v", f)
+	}
+}
+
+func TestBodies(t *testing.T) {
+	_, addr := start(t, &echo{}, nil)
+	contains(t, say(t, addr, "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhelloGET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+		"5 hello", "hello 127.0.0.1")
+	contains(t, say(t, addr, "POST /body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n"), "5 abcde")
+	got := say(t, addr, "POST /body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\nabc\r\n0\r\n\r\n")
+	contains(t, got, "HTTP/1.1 400", "Connection: close")
+}
+
+func TestUnreadBodyEndsTheConnection(t *testing.T) {
+	_, addr := start(t, &echo{}, nil)
+	got := say(t, addr, "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n")
+	if strings.Count(got, "HTTP/1.1 ") != 1 || !strings.Contains(got, "Connection: close") {
+		t.Errorf("got:\n%s", got)
+	}
+}
+
+func TestEarlyHints(t *testing.T) {
+	_, addr := start(t, &echo{}, nil)
+	got := say(t, addr, "GET /early HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	if !strings.HasPrefix(got, "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\nHTTP/1.1 200 OK\r\n") {
+		t.Errorf("got:\n%s", got)
+	}
+	if got := say(t, addr, "GET /early HTTP/1.0\r\n\r\n"); strings.Contains(got, "103") {
+		t.Errorf("an interim answer for HTTP/1.0:\n%s", got)
+	}
+}
+
+func TestUpgradeKeepsEarlyBytes(t *testing.T) {
+	_, addr := start(t, &echo{}, nil)
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_, _ = io.WriteString(c, "GET /upgrade HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\nearly")
+	br := bufio.NewReader(c)
+	head, _ := br.ReadString('\n')
+	contains(t, head, "101 Switching Protocols")
+	for {
+		line, err := br.ReadString('\n')
+		if err != nil || line == "\r\n" {
+			break
+		}
+	}
+	buf := make([]byte, 5)
+	if _, err := io.ReadFull(br, buf); err != nil || string(buf) != "early" {
+		t.Fatalf("%q, %v", buf, err)
+	}
+	_, _ = io.WriteString(c, "later")
+	if _, err := io.ReadFull(br, buf); err != nil || string(buf) != "later" {
+		t.Fatalf("%q, %v", buf, err)
+	}
+}
+
+func TestClientThatLeavesIsNoticed(t *testing.T) {
+	h := &echo{hold: make(chan struct{})}
+	_, addr := start(t, h, nil)
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.WriteString(c, "GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+	<-time.After(50 * time.Millisecond)
+	c.Close()
+	h.last(t)
+	if h.gone.Load() != 1 {
+		t.Error("nobody noticed")
+	}
+}
+
+func TestSlowHeader(t *testing.T) {
+	_, addr := start(t, &echo{}, func(s *Settings) { s.Limits.HeaderTimeout = conf.Duration(300 * time.Millisecond) })
+	got := say(t, addr, "GET /a HTTP/1.1\r\nHost:")
+	contains(t, got, "HTTP/1.1 408", "header-timeout")
+}
+
+func TestIdleConnectionsEnd(t *testing.T) {
+	s, addr := start(t, &echo{}, func(s *Settings) { s.Limits.IdleTimeout = conf.Duration(300 * time.Millisecond) })
+	got := say(t, addr, "GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
+	contains(t, got, "200 OK")
+	if strings.Contains(got, "408") || s.Stats().Overdue.Idle != 1 {
+		t.Errorf("%+v\n%s", s.Stats(), got)
+	}
+}
+
+func TestConnectionLimitEvictsTheIdle(t *testing.T) {
+	s, addr := start(t, &echo{}, func(s *Settings) { s.Limits.Connections = 4 })
+	var conns []net.Conn
+	for range 12 {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		conns = append(conns, c)
+		_, _ = io.WriteString(c, "GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
+		got := make([]byte, 12)
+		if _, err := io.ReadFull(c, got); err != nil {
+			t.Fatalf("connection %d: %v; %+v", len(conns), err, s.Stats())
+		}
+	}
+	if st := s.Stats(); st.Evicted == 0 || st.Open > 6 {
+		t.Errorf("%+v", st)
+	}
+}
+
+func TestAddressLimit(t *testing.T) {
+	_, addr := start(t, &echo{}, func(s *Settings) { s.Limits.ConnectionsPerAddress = 1 })
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_, _ = io.WriteString(c, "GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
+	_, _ = io.ReadFull(c, make([]byte, 12))
+	d, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	contains(t, drain(d, time.Second), "503 Service Unavailable")
+}
+
+func TestProxyProtocol(t *testing.T) {
+	trusted := func(s *Settings) {
+		s.Listeners[0].ProxyProtocol = true
+		trust, err := headers.NewTrust([]string{"loopback"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Trusted = trust
+	}
+	_, addr := start(t, &echo{}, trusted)
+	contains(t, say(t, addr, "PROXY TCP4 203.0.113.7 198.51.100.1 5555 80\r\nGET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), "hello 203.0.113.7")
+	v2 := "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c" + "\xcb\x00\x71\x09" + "\xc6\x33\x64\x01" + "\x15\xb3\x00\x50"
+	contains(t, say(t, addr, v2+"GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), "hello 203.0.113.9")
+	if got := say(t, addr, "GET /a HTTP/1.1\r\nHost: x\r\n\r\n"); got != "" {
+		t.Errorf("a trusted peer without its header was answered:\n%s", got)
+	}
+	_, plain := start(t, &echo{}, func(s *Settings) { s.Listeners[0].ProxyProtocol = true })
+	contains(t, say(t, plain, "PROXY TCP4 203.0.113.7 198.51.100.1 5555 80\r\nGET /a HTTP/1.1\r\nHost: x\r\n\r\n"), "HTTP/1.1 400")
+}
+
+func TestDrainLosesNothing(t *testing.T) {
+	h := &echo{}
+	s, err := New(h, Settings{Listeners: []Config{{Address: "127.0.0.1:0"}}, Limits: DefaultLimits()}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx, time.Second, time.Second) }()
+	var wg sync.WaitGroup
+	var failed, answered atomic.Int64
+	for range 20 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			c, err := net.Dial("tcp", s.Addrs()[0].String())
+			if err != nil {
+				return // not accepted any more: a balancer's business
+			}
+			defer c.Close()
+			br := bufio.NewReader(c)
+			for {
+				_, _ = io.WriteString(c, "GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
+				res, err := http.ReadResponse(br, nil)
+				if err != nil {
+					failed.Add(1)
+					return
+				}
+				_, _ = io.Copy(io.Discard, res.Body)
+				answered.Add(1)
+				if res.Close {
+					return
+				}
+			}
+		}()
+	}
+	for answered.Load() < 1000 {
+		<-time.After(time.Millisecond)
+	}
+	cancel()
+	wg.Wait()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if failed.Load() != 0 || s.Stats().Cut != 0 {
+		t.Errorf("%d requests failed, %d connections cut", failed.Load(), s.Stats().Cut)
+	}
+}
+
+func TestPieces(t *testing.T) {
+	var w watch
+	w.enter(phaseHead, 100)
+	p, lasted, word := w.read(350)
+	if p != phaseHead || lasted != 250 {
+		t.Fatalf("%d %d", p, lasted)
+	}
+	w.enter(phaseHead, 200)
+	if w.poke(word) {
+		t.Error("progress was made, and still it was poked")
+	}
+	_, _, word = w.read(350)
+	if !w.poke(word) || w.enter(phaseQuiet, 1) {
+		t.Error("the half did not notice")
+	}
+	if !bytes.HasPrefix([]byte(busy), []byte("HTTP/1.1 503")) || !strings.HasSuffix(busy, "\r\n\r\nToo many connections just now; please try again.") {
+		t.Error("the busy answer is not whole")
+	}
+	if i := strings.Index(busy, "\r\n\r\n"); len(busy)-i-4 != 48 {
+		t.Errorf("the busy answer has %d bytes of content", len(busy)-i-4)
+	}
+}

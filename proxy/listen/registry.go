@@ -1,0 +1,106 @@
+package listen
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+)
+
+const shards = 16
+
+// registry holds every open connection, for the sweeper and the drain.
+type registry struct {
+	shards [shards]shard
+	next   atomic.Uint32
+	n      atomic.Int64
+
+	mu        sync.Mutex
+	addresses map[netip.Prefix]int // open connections by address; only while that limit is on
+}
+
+type shard struct {
+	mu    sync.Mutex
+	conns []*conn
+}
+
+// add registers c. It reports false when c's address has too many connections already.
+func (r *registry) add(c *conn, perAddress int) bool {
+	if perAddress > 0 {
+		r.mu.Lock()
+		if r.addresses == nil {
+			r.addresses = make(map[netip.Prefix]int)
+		}
+		if r.addresses[c.address] >= perAddress {
+			r.mu.Unlock()
+			return false
+		}
+		r.addresses[c.address]++
+		r.mu.Unlock()
+	} else {
+		c.address = netip.Prefix{}
+	}
+	s := &r.shards[r.next.Add(1)%shards]
+	c.shard = s
+	s.mu.Lock()
+	c.at = len(s.conns)
+	s.conns = append(s.conns, c)
+	s.mu.Unlock()
+	r.n.Add(1)
+	return true
+}
+
+// remove forgets c; a second call does nothing.
+func (r *registry) remove(c *conn) {
+	s := c.shard
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	if c.at < 0 {
+		s.mu.Unlock()
+		return
+	}
+	last := len(s.conns) - 1
+	moved := s.conns[last]
+	s.conns[c.at], moved.at = moved, c.at
+	s.conns[last] = nil
+	s.conns = s.conns[:last]
+	c.at = -1
+	s.mu.Unlock()
+	r.n.Add(-1)
+	if c.address.IsValid() {
+		r.mu.Lock()
+		if r.addresses[c.address]--; r.addresses[c.address] <= 0 {
+			delete(r.addresses, c.address)
+		}
+		r.mu.Unlock()
+	}
+}
+
+func (r *registry) len() int { return int(r.n.Load()) }
+
+// each calls f for every connection, shard by shard under its lock; f must not block.
+func (r *registry) each(f func(*conn)) {
+	for i := range r.shards {
+		s := &r.shards[i]
+		s.mu.Lock()
+		for _, c := range s.conns {
+			f(c)
+		}
+		s.mu.Unlock()
+	}
+}
+
+// sample calls f for up to n connections of one shard.
+func (r *registry) sample(n int, from uint32, f func(*conn)) {
+	s := &r.shards[from%shards]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.conns) == 0 {
+		return
+	}
+	at := int(from/shards) % len(s.conns)
+	for i := 0; i < min(n, len(s.conns)); i++ {
+		f(s.conns[(at+i)%len(s.conns)])
+	}
+}

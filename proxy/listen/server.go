@@ -1,0 +1,248 @@
+// Package listen accepts connections and turns what clients send into exchanges: TCP, TLS, the PROXY
+// protocol, the strict door ([conn]), and the timeouts and bounds that clients are held to. fasthttp
+// runs each connection's loop.
+package listen
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tzero-edge/tzero/internal/http1"
+	"github.com/tzero-edge/tzero/proxy"
+	"github.com/tzero-edge/tzero/proxy/headers"
+)
+
+// Handler walks an exchange's journey.
+type Handler interface {
+	Serve(x *proxy.Exchange)
+	// Finish is told when the last byte was sent or could not be; sent counts content bytes.
+	Finish(x *proxy.Exchange, sent int64, err error)
+}
+
+// Settings are what a reload can change.
+type Settings struct {
+	Listeners []Config
+	Limits    Limits
+	Trusted   headers.Trust // peers whose PROXY protocol header counts
+}
+
+// Server owns the listeners and the clients' connections.
+type Server struct {
+	handler   Handler
+	log       *slog.Logger
+	fast      *fasthttp.Server
+	clock     clock
+	exchanges sync.Pool
+	settings  atomic.Pointer[settings]
+	listeners []*listener
+	reg       registry
+	accepting acceptState
+	draining  atomic.Bool
+	counters  counters
+	conns     sync.WaitGroup
+}
+
+type settings struct {
+	Settings
+	maxConns int
+}
+
+type listener struct {
+	net.Listener
+	at   int // index in Settings.Listeners
+	cert atomic.Pointer[tls.Certificate]
+	tls  *tls.Config
+}
+
+// New binds the listeners. Nothing is accepted before Run.
+func New(h Handler, set Settings, log *slog.Logger) (*Server, error) {
+	s := &Server{handler: h, log: log}
+	s.clock.start = time.Now()
+	s.exchanges.New = func() any { return new(exchange) }
+	s.fast = &fasthttp.Server{
+		Handler:                       s.handle,
+		Concurrency:                   1 << 20, // connections are bounded by the registry
+		ReadBufferSize:                128,     // only stand-in heads pass through it
+		WriteBufferSize:               4 << 10,
+		LazyRequestTime:               true,
+		NoDefaultServerHeader:         true,
+		NoDefaultDate:                 true,
+		NoDefaultContentType:          true,
+		DisableHeaderNamesNormalizing: true,
+		DisablePreParseMultipartForm:  true,
+		ConnState:                     s.state,
+		Logger:                        quiet{},
+	}
+	for i, cfg := range set.Listeners {
+		l, err := s.bind(i, cfg)
+		if err != nil {
+			s.closeListeners()
+			return nil, err
+		}
+		s.listeners = append(s.listeners, l)
+	}
+	s.settings.Store(withDefaults(set))
+	return s, nil
+}
+
+// quiet drops fasthttp's own messages: every outcome reaches the decision log by way of the journey.
+type quiet struct{}
+
+func (quiet) Printf(string, ...any) {}
+
+func (s *Server) bind(i int, cfg Config) (*listener, error) {
+	ln, err := net.Listen("tcp", cfg.Address)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s: %w; is another server running there?", cfg.Address, err)
+	}
+	l := &listener{Listener: ln, at: i}
+	if err := l.load(cfg); err != nil {
+		ln.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// load reads the listener's certificate.
+func (l *listener) load(cfg Config) error {
+	if cfg.TLS.Cert == "" {
+		return nil
+	}
+	cert, err := tls.LoadX509KeyPair(cfg.TLS.Cert, cfg.TLS.Key)
+	if err != nil {
+		return fmt.Errorf("cannot load the certificate of listener %s: %w", cfg.Address, err)
+	}
+	l.cert.Store(&cert)
+	if l.tls == nil {
+		l.tls = &tls.Config{
+			MinVersion: tls.VersionTLS12,
+			NextProtos: []string{"http/1.1"},
+			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+				return l.cert.Load(), nil
+			},
+		}
+	}
+	return nil
+}
+
+// Check reads what a reload would need, without changing anything.
+func Check(set Settings) error {
+	for _, cfg := range set.Listeners {
+		if err := new(listener).load(cfg); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Apply takes over new settings. Addresses stay as they are bound; certificates are read again.
+func (s *Server) Apply(set Settings) error {
+	for _, l := range s.listeners {
+		if l.at < len(set.Listeners) {
+			if err := l.load(set.Listeners[l.at]); err != nil {
+				return err
+			}
+		}
+	}
+	s.settings.Store(withDefaults(set))
+	return nil
+}
+
+// Addrs returns the bound addresses.
+func (s *Server) Addrs() []net.Addr {
+	var as []net.Addr
+	for _, l := range s.listeners {
+		as = append(as, l.Addr())
+	}
+	return as
+}
+
+// Run accepts until ctx ends, then drains: listeners close, every answer carries `Connection: close`,
+// connections that stay idle are closed after think, and what is left is cut after grace. It returns
+// when no connection is left.
+func (s *Server) Run(ctx context.Context, think, grace time.Duration) error {
+	work, stop := context.WithCancel(context.Background())
+	var loops errgroup.Group
+	loops.Go(func() error { s.tick(work); return nil })
+	var accepts errgroup.Group
+	for _, l := range s.listeners {
+		accepts.Go(func() error { return s.accept(l) })
+	}
+	<-ctx.Done()
+	s.drain(think, grace)
+	err := accepts.Wait()
+	stop()
+	_ = loops.Wait()
+	return err
+}
+
+func (s *Server) closeListeners() {
+	for _, l := range s.listeners {
+		l.Close()
+	}
+}
+
+// drain says goodbye: a client that sends its next request in time gets an answer and is told that it
+// is the last one.
+func (s *Server) drain(think, grace time.Duration) {
+	s.draining.Store(true)
+	s.closeListeners()
+	s.accepting.close()
+	s.wait(think, func() int { return s.reg.len() })
+	s.reg.each(func(c *conn) {
+		p, _, word := c.in.read(0)
+		if p == phaseIdle && c.in.poke(word) {
+			_ = c.raw.SetReadDeadline(past)
+		}
+	})
+	s.wait(grace, func() int { return s.reg.len() })
+	s.reg.each(func(c *conn) {
+		s.counters.cut.Add(1)
+		_ = c.raw.Close()
+	})
+	s.conns.Wait()
+}
+
+// wait returns when left reports 0 or the time is over.
+func (s *Server) wait(d time.Duration, left func() int) {
+	deadline := time.NewTimer(d)
+	defer deadline.Stop()
+	t := time.NewTicker(10 * time.Millisecond)
+	defer t.Stop()
+	for left() > 0 {
+		select {
+		case <-deadline.C:
+			return
+		case <-t.C:
+		}
+	}
+}
+
+// serve runs one connection from the handshake to its end.
+func (s *Server) serve(c *conn, l *listener) {
+	defer s.conns.Done()
+	if err := s.greet(c, l); err != nil {
+		s.counters.handshakes.Add(1)
+		s.remove(c)
+		_ = c.raw.Close()
+		return
+	}
+	c.rd = http1.NewReader(c.Conn, s.settings.Load().Limits.heads())
+	_ = s.fast.ServeConn(c) // whatever went wrong has been told by Finish
+}
+
+// state is fasthttp's hook: an idle connection has sent its answer whole.
+func (s *Server) state(nc net.Conn, st fasthttp.ConnState) {
+	if c, ok := nc.(*conn); ok && st == fasthttp.StateIdle {
+		c.finish(nil)
+	}
+}

@@ -1,0 +1,106 @@
+package listen
+
+import (
+	"context"
+	"math/rand/v2"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// sweepEvery is the sweeper's period in ticks: timeouts are exact to a quarter of a second.
+const sweepEvery = 5
+
+// tick advances the coarse clock and sweeps, until ctx ends. One goroutine watches all connections: a
+// deadline per request would cost each of them a timer.
+func (s *Server) tick(ctx context.Context) {
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	for n := 0; ; n++ {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-t.C:
+			s.clock.advance(now)
+			if n%sweepEvery == 0 {
+				s.sweep()
+			}
+		}
+	}
+}
+
+// sweep ends what is overdue. Under pressure, with nine tenths of the connections in use, slow and
+// idle clients get a quarter of the time.
+func (s *Server) sweep() {
+	set := s.settings.Load()
+	now := s.clock.now()
+	idle, head := set.Limits.IdleTimeout.D().Milliseconds(), set.Limits.HeaderTimeout.D().Milliseconds()
+	body, write := set.Limits.BodyTimeout.D().Milliseconds(), set.Limits.WriteTimeout.D().Milliseconds()
+	if s.reg.len() > set.maxConns/10*9 {
+		idle, head = idle/4, head/4
+	}
+	s.reg.each(func(c *conn) {
+		p, lasted, word := c.in.read(now)
+		if (p == phaseIdle && lasted > idle || p == phaseHead && lasted > head || p == phaseBody && lasted > body) && c.in.poke(word) {
+			s.counters.overdue[p].Add(1)
+			_ = c.raw.SetReadDeadline(past)
+		}
+		p, lasted, word = c.out.read(now)
+		if p == phaseWriting && lasted > write && c.out.poke(word) {
+			s.counters.overdue[p].Add(1)
+			_ = c.raw.SetWriteDeadline(past)
+		}
+		if c.gone.isWanted() && hasLeft(c) {
+			s.counters.left.Add(1)
+			c.gone.fire()
+		}
+	})
+}
+
+// evict ends up to n of the connections that have been idle, or busy with a header section, longest,
+// looking at a sample; it returns how many.
+func (s *Server) evict(n int) int {
+	ended := 0
+	now := s.clock.now()
+	for range n {
+		var oldest *conn
+		var age int64 = -1
+		var at uint64
+		s.reg.sample(64, rand.Uint32(), func(c *conn) {
+			p, lasted, word := c.in.read(now)
+			if (p == phaseIdle || p == phaseHead && lasted > 1000) && lasted > age {
+				oldest, age, at = c, lasted, word
+			}
+		})
+		if oldest == nil {
+			continue
+		}
+		if oldest.in.poke(at) {
+			_ = oldest.raw.SetReadDeadline(past)
+			ended++
+		}
+	}
+	s.counters.evicted.Add(int64(ended))
+	return ended
+}
+
+// hasLeft asks the kernel whether the client has closed its side, without reading: bytes of a next
+// request may lie in front of the end.
+func hasLeft(c *conn) bool {
+	sc, ok := c.raw.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	rc, err := sc.SyscallConn()
+	if err != nil {
+		return true
+	}
+	left := false
+	err = rc.Control(func(fd uintptr) {
+		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+		n, err := unix.Poll(p, 0)
+		left = err == nil && n > 0 && p[0].Revents&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) != 0
+	})
+	return left || err != nil
+}

@@ -1,0 +1,127 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+
+	"github.com/tzero-edge/tzero/cache"
+	"github.com/tzero-edge/tzero/internal/field"
+	"github.com/tzero-edge/tzero/proxy/encode"
+	"github.com/tzero-edge/tzero/proxy/origin"
+)
+
+// stream is an answer's content on its way to the client: the origin's own body, or a reader of a fill, or
+// bytes in memory, encoded in passing where the client asked for that.
+type stream struct {
+	gen    *Generation
+	body   *origin.Response // one of these three
+	fill   *cache.Reader
+	bytes  []byte
+	coding encode.Coding
+	failed error // the source's failure, not the client's
+}
+
+// WriteTo sends everything to w as it arrives. An encoder flushes whenever the source pauses.
+func (s *stream) WriteTo(w io.Writer) (int64, error) {
+	c := counter{w: w}
+	var err error
+	if s.coding == encode.Identity {
+		err = s.copyTo(&c)
+	} else {
+		err = s.encodeTo(&c)
+	}
+	if err != nil && c.err == nil {
+		s.failed = err
+	}
+	return c.n, err
+}
+
+func (s *stream) copyTo(w io.Writer) (err error) {
+	switch {
+	case s.fill != nil:
+		_, err = s.fill.WriteTo(w)
+	case s.body != nil:
+		_, err = s.body.Body.WriteTo(w)
+	default:
+		_, err = w.Write(s.bytes)
+	}
+	return err
+}
+
+func (s *stream) encodeTo(w io.Writer) error {
+	enc := s.gen.Encoder.Writer(s.coding, w)
+	var err error
+	switch {
+	case s.fill != nil:
+		_, err = enc.CopyFrom(arriving{s.fill})
+	case s.body != nil:
+		_, err = enc.CopyFrom(&s.body.Body)
+	default:
+		_, err = enc.Write(s.bytes)
+	}
+	if err != nil {
+		enc.Abort()
+		return err
+	}
+	return enc.Close()
+}
+
+// arriving is a fill's reader for the encoder, which cannot know whether more is about to come.
+type arriving struct{ *cache.Reader }
+
+func (arriving) Ready() bool { return false }
+
+// counter counts what was written and remembers that it was the writing that failed.
+type counter struct {
+	w   io.Writer
+	n   int64
+	err error
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	if err != nil {
+		c.err = err
+	}
+	return n, err
+}
+
+var errPull = errors.New("cannot read an answer's content piecewise: it is written to its destination")
+
+// Read exists because fasthttp takes only readers; it uses WriteTo.
+func (s *stream) Read([]byte) (int, error) { return 0, errPull }
+
+// Trailer returns the origin's trailer section once the content has ended.
+func (s *stream) Trailer() field.List {
+	if s.body == nil {
+		return nil
+	}
+	t := s.body.Body.Trailer()
+	if len(t) == 0 {
+		return nil
+	}
+	var out field.List
+	s.gen.Clients.Trailers(&out, t)
+	return out
+}
+
+// Close lets the source go: the origin's connection, or the place at the fill.
+func (s *stream) Close(error) {
+	if s.fill != nil {
+		s.fill.Close()
+		s.fill = nil
+	}
+	if s.body != nil {
+		_ = s.body.Close()
+		s.body = nil
+	}
+}
+
+// fault says whose fault it was that the answer did not arrive whole.
+func (s *stream) fault() Fault {
+	if s.failed != nil {
+		return FaultOrigin
+	}
+	return FaultClient
+}

@@ -1,0 +1,44 @@
+package proxy
+
+import (
+	"fmt"
+	"strings"
+)
+
+// transitions is the table of legal moves. Every state's function returns one of its successors; a move
+// that is not listed here is a bug: it panics in race builds and is counted in production.
+var transitions = [numStates][]State{
+	StateRecv:     {StateRoute, StateSynth},
+	StateRoute:    {StateAdmit, StateSynth},
+	StateAdmit:    {StateDispatch, StateSynth},
+	StateDispatch: {StateLookup, StateFetch, StateTunnel, StateSynth},
+	StateLookup:   {StateDeliver, StateFollow, StateFetch, StateSynth},
+	StateFollow:   {StateDeliver, StateLookup, StateFetch, StateSynth},
+	StateFetch:    {StateDeliver, StateFollow, StateLookup, StateSynth},
+	StateTunnel:   {StateFinish, StateDeliver, StateSynth},
+	StateDeliver:  {StateFinish},
+	StateSynth:    {StateFinish},
+	StateFinish:   nil,
+}
+
+func legal(from, to State) bool {
+	for _, s := range transitions[from] {
+		if s == to {
+			return true
+		}
+	}
+	return false
+}
+
+// Diagram draws the table in Mermaid's syntax; docs/ARCHITECTURE.md holds it.
+func Diagram() string {
+	var b strings.Builder
+	b.WriteString("stateDiagram-v2\n    direction TB\n    [*] --> recv\n")
+	for from, tos := range transitions {
+		for _, to := range tos {
+			fmt.Fprintf(&b, "    %s --> %s\n", State(from), to)
+		}
+	}
+	b.WriteString("    finish --> [*]\n")
+	return b.String()
+}

@@ -1,0 +1,59 @@
+package proxy
+
+import (
+	"bytes"
+	"net"
+
+	"github.com/tzero-edge/tzero/proxy/tunnel"
+)
+
+// stepTunnel asks the origin to switch protocols and, if it does, connects both ends. The place is taken
+// first, so that nobody is told 101 and then cut.
+func stepTunnel(x *Exchange) State {
+	slot, err := x.edge.tunnels.Reserve()
+	if err != nil {
+		next := x.refuse(StateTunnel, 503, ReasonTunnels, "Too many connections of this kind are open just now.")
+		x.verdict.retry = 5
+		return next
+	}
+	defer slot.Release()
+	x.Out.Cache, x.Out.CacheReason = CacheNone, ReasonUpgrade
+	if x.dry {
+		return x.refuse(StateTunnel, 200, ReasonDry, "")
+	}
+	x.query(forTunnel)
+	res, failed := x.send()
+	if failed != nil {
+		return x.failure(StateTunnel, failed)
+	}
+	x.answer = res
+	if res.Status != 101 {
+		x.note(StateTunnel, "", "the origin declined")
+		return StateDeliver
+	}
+	x.note(StateTunnel, ReasonUpgrade, "")
+	x.connect(slot)
+	return StateFinish
+}
+
+// connect relays the 101 and runs the tunnel until either end closes or a limit ends it.
+func (x *Exchange) connect(slot *tunnel.Slot) {
+	res := x.answer
+	switched := Response{Status: 101}
+	x.gen.Clients.EndToEnd(&switched.Fields, res.Fields)
+	switched.Fields.Add([]byte("Connection"), []byte("Upgrade"))
+	switched.Fields.Add([]byte("Upgrade"), bytes.Clone(res.Fields.Get("Upgrade")))
+	x.Res.Status = 101
+	opt := tunnel.Options{Route: x.Out.Route, Target: res.Target, Protocol: string(res.Fields.Get("Upgrade"))}
+	early := bytes.Clone(res.Buffered)
+	originConn := res.Conn
+	err := x.Carrier.TakeOver(&switched, func(client net.Conn, ahead []byte) {
+		in, out, why := slot.Run(client, ahead, originConn, early, opt)
+		x.Out.BytesIn, x.Out.BytesOut = in, out
+		x.note(StateTunnel, Reason(why.String()), "")
+	})
+	if err != nil {
+		originConn.Close()
+		x.Out.Aborted, x.Out.Fault, x.Out.Err = true, FaultClient, err.Error()
+	}
+}
