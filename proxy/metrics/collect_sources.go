@@ -1,0 +1,206 @@
+package metrics
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// sourceCollector shows the snapshots of the other services.
+type sourceCollector struct {
+	build   Build
+	sources Sources
+	desc    map[string]*prometheus.Desc
+}
+
+// describe lists every metric of the sources: name, help, labels.
+func describe() map[string]*prometheus.Desc {
+	out := make(map[string]*prometheus.Desc)
+	add := func(name, help string, labels ...string) {
+		out[name] = prometheus.NewDesc("tzero_"+name, help, labels, nil)
+	}
+	add("build_info", "What is running; always 1.", "version", "revision", "goversion")
+
+	add("config_generation", "Number of the configuration generation in use.")
+	add("config_hash", "Hash of the configuration in use; always 1.", "hash")
+	add("config_last_reload_success", "1 when the last reload was applied, 0 when it was refused.")
+	add("config_last_reload_timestamp_seconds", "When the last reload was tried.")
+	add("config_reloads_total", "Reloads by result.", "result")
+
+	add("cache_objects", "Objects in memory.")
+	add("cache_bytes", "Bytes of the objects in memory.")
+	add("cache_capacity_bytes", "Bytes that the objects in memory may take.")
+	add("cache_fills_in_flight", "Objects that are being fetched.")
+	add("cache_fill_bytes", "Bytes held by objects that are being fetched.")
+	add("cache_fills_total", "Fills begun.")
+	add("cache_fills_failed_total", "Fills that ended without a whole object.")
+	add("cache_followers_total", "Requests that read along with a fill.")
+	add("cache_stored_total", "Objects accepted for storing.")
+	add("cache_lost_total", "Objects that the cache did not keep, by cause.", "cause")
+
+	add("origin_target_state", "1 for the state that the target is in.", "origin", "target", "state")
+	add("origin_target_in_flight", "Requests that hold a connection to the target.", "origin", "target")
+	add("origin_target_queued", "Requests that wait for a connection to the target.", "origin", "target")
+	add("origin_target_waited_total", "Requests that had to wait for a connection to the target.", "origin", "target")
+	add("origin_target_connections", "Connections to the target by state.", "origin", "target", "state")
+	add("origin_target_connects_total", "Connections opened to the target.", "origin", "target")
+	add("origin_target_stale_connections_total", "Idle connections found closed when they were wanted.", "origin", "target")
+	add("origin_target_attempts_total", "Requests sent to the target, retries included.", "origin", "target")
+	add("origin_target_errors_total", "Failed requests to the target, by kind.", "origin", "target", "kind")
+	add("origin_target_ejections_total", "Times that failed requests took the target out.", "origin", "target")
+	add("origin_target_latency_seconds", "Moving average of the time to the response head.", "origin", "target")
+
+	add("connections", "Client connections that are open.")
+	add("connections_limit", "Client connections that may be open.")
+	add("connections_accepted_total", "Client connections accepted.")
+	add("connections_ended_total", "Client connections refused or cut short, by reason.", "reason")
+	add("descriptors_exhausted_total", "Times that no file descriptor was left for a connection.")
+
+	add("tunnels", "Upgraded connections that are open.")
+	add("tunnels_limit", "Upgraded connections that may be open.")
+	add("tunnels_opened_total", "Upgraded connections opened.")
+	add("tunnels_refused_total", "Upgrades refused because too many were open.")
+	add("tunnels_ended_total", "Upgraded connections ended, by reason.", "reason")
+	add("tunnel_bytes_total", "Bytes through tunnels; in: from clients.", "direction")
+
+	add("decision_log_lines_total", "Lines of the decision log by what became of them.", "result")
+	add("decision_log_errors_total", "Failed writes to the decision log.")
+	add("decision_log_bytes_total", "Bytes written to the decision log.")
+
+	add("journey_violations_total", "Broken invariants of a request's journey; anything above 0 is a defect.", "invariant")
+	return out
+}
+
+func newSourceCollector(b Build, s Sources) *sourceCollector {
+	return &sourceCollector{build: b, sources: s, desc: describe()}
+}
+
+// Describe implements [prometheus.Collector].
+func (c *sourceCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range c.desc {
+		ch <- d
+	}
+}
+
+// Collect implements [prometheus.Collector].
+func (c *sourceCollector) Collect(ch chan<- prometheus.Metric) {
+	x := export{ch, c.desc}
+	x.gauge("build_info", 1, c.build.Version, c.build.Revision, c.build.GoVersion)
+	if c.sources.Reload != nil {
+		x.reload(c.sources.Reload())
+	}
+	if c.sources.Cache != nil {
+		x.cache(c.sources.Cache())
+	}
+	if c.sources.Targets != nil {
+		for _, t := range c.sources.Targets() {
+			x.target(t)
+		}
+	}
+	if c.sources.Listeners != nil {
+		x.listeners(c.sources.Listeners())
+	}
+	if c.sources.Tunnels != nil {
+		x.tunnels(c.sources.Tunnels())
+	}
+	if c.sources.DecisionLog != nil {
+		x.log(c.sources.DecisionLog())
+	}
+	if c.sources.Violations != nil {
+		x.counts("journey_violations_total", c.sources.Violations())
+	}
+}
+
+// export writes one scrape.
+type export struct {
+	ch   chan<- prometheus.Metric
+	desc map[string]*prometheus.Desc
+}
+
+func (x export) gauge(name string, v float64, labels ...string) {
+	gauge(x.ch, x.desc[name], v, labels...)
+}
+func (x export) count(name string, n uint64, labels ...string) {
+	count(x.ch, x.desc[name], n, labels...)
+}
+
+// counts writes one series per word; the word is the last label.
+func (x export) counts(name string, by map[string]uint64, labels ...string) {
+	for word, n := range by {
+		x.count(name, n, append(labels[:len(labels):len(labels)], word)...)
+	}
+}
+
+func (x export) reload(r ReloadStats) {
+	x.gauge("config_generation", float64(r.Generation))
+	x.gauge("config_hash", 1, r.Hash)
+	x.gauge("config_last_reload_success", oneIf(r.LastSuccess))
+	if !r.LastTime.IsZero() {
+		x.gauge("config_last_reload_timestamp_seconds", float64(r.LastTime.UnixMilli())/1000)
+	}
+	x.count("config_reloads_total", r.Succeeded, "applied")
+	x.count("config_reloads_total", r.Failed, "refused")
+}
+
+func (x export) cache(s CacheStats) {
+	x.gauge("cache_objects", float64(s.Objects))
+	x.gauge("cache_bytes", float64(s.Bytes))
+	x.gauge("cache_capacity_bytes", float64(s.Capacity))
+	x.gauge("cache_fills_in_flight", float64(s.FillsInFlight))
+	x.gauge("cache_fill_bytes", float64(s.FillBytes))
+	x.count("cache_fills_total", s.Fills)
+	x.count("cache_fills_failed_total", s.FillsFailed)
+	x.count("cache_followers_total", s.Followers)
+	x.count("cache_stored_total", s.Sets)
+	x.count("cache_lost_total", s.Dropped, "dropped")
+	x.count("cache_lost_total", s.Rejected, "rejected")
+	x.count("cache_lost_total", s.Evicted, "evicted")
+	x.count("cache_lost_total", s.TooLarge, "too-large")
+}
+
+func (x export) target(t TargetStats) {
+	for _, state := range TargetStates() {
+		x.gauge("origin_target_state", oneIf(t.State == state), t.Origin, t.Target, state)
+	}
+	x.gauge("origin_target_in_flight", float64(t.InFlight), t.Origin, t.Target)
+	x.gauge("origin_target_queued", float64(t.Queued), t.Origin, t.Target)
+	x.count("origin_target_waited_total", t.Waited, t.Origin, t.Target)
+	x.gauge("origin_target_connections", float64(max(t.Open-t.Idle, 0)), t.Origin, t.Target, "busy")
+	x.gauge("origin_target_connections", float64(t.Idle), t.Origin, t.Target, "idle")
+	x.count("origin_target_connects_total", t.Connects, t.Origin, t.Target)
+	x.count("origin_target_stale_connections_total", t.Stale, t.Origin, t.Target)
+	x.count("origin_target_attempts_total", t.Requests, t.Origin, t.Target)
+	x.counts("origin_target_errors_total", t.Errors, t.Origin, t.Target)
+	x.count("origin_target_ejections_total", t.Ejections, t.Origin, t.Target)
+	x.gauge("origin_target_latency_seconds", t.Latency.Seconds(), t.Origin, t.Target)
+}
+
+func (x export) listeners(l ListenerStats) {
+	x.gauge("connections", float64(l.Open))
+	x.gauge("connections_limit", float64(l.Limit))
+	x.count("connections_accepted_total", l.Accepted)
+	x.counts("connections_ended_total", l.Ended)
+	x.count("descriptors_exhausted_total", l.Exhausted)
+}
+
+func (x export) tunnels(t TunnelStats) {
+	x.gauge("tunnels", float64(t.Open))
+	x.gauge("tunnels_limit", float64(t.Limit))
+	x.count("tunnels_opened_total", t.Opened)
+	x.count("tunnels_refused_total", t.Refused)
+	x.counts("tunnels_ended_total", t.Ended)
+	x.count("tunnel_bytes_total", t.BytesIn, "in")
+	x.count("tunnel_bytes_total", t.BytesOut, "out")
+}
+
+func (x export) log(l LogStats) {
+	x.count("decision_log_lines_total", l.Written, "written")
+	x.count("decision_log_lines_total", l.Dropped, "dropped")
+	x.count("decision_log_errors_total", l.Errors)
+	x.count("decision_log_bytes_total", l.Bytes)
+}
+
+func oneIf(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,90 @@
+package metrics
+
+import "time"
+
+// Sources are read at every scrape, from the scraping goroutine; each returns a snapshot and must
+// not wait for anything slow. A nil source exports nothing.
+type Sources struct {
+	Cache       func() CacheStats
+	Targets     func() []TargetStats
+	Listeners   func() ListenerStats
+	Tunnels     func() TunnelStats
+	Reload      func() ReloadStats
+	DecisionLog func() LogStats
+	// Violations counts broken invariants of the journey by the invariant's name; all should stay 0.
+	Violations func() map[string]uint64
+}
+
+// Build says what is running.
+type Build struct{ Version, Revision, GoVersion string }
+
+// CacheStats is the first tier as a whole.
+type CacheStats struct {
+	Objects         int64
+	Bytes, Capacity int64 // stored, and permitted
+	FillsInFlight   int64
+	FillBytes       int64  // held by fills in flight
+	Fills           uint64 // begun since the start
+	FillsFailed     uint64
+	Followers       uint64 // requests that read along with a fill
+	Sets            uint64 // objects accepted for storing
+	Dropped         uint64 // objects lost under pressure
+	Rejected        uint64 // objects that admission refused
+	Evicted         uint64 // objects that made room for others
+	TooLarge        uint64
+}
+
+// TargetStats is one address in an origin's pool.
+type TargetStats struct {
+	Origin, Target string
+	State          string // one of TargetStates
+	InFlight       int    // requests that hold a connection
+	Queued         int    // requests that wait for one
+	Open, Idle     int    // connections
+	Requests       uint64 // attempts
+	Connects       uint64 // connections opened
+	Stale          uint64 // idle connections found closed when they were wanted
+	Waited         uint64 // requests that had to queue
+	Errors         map[string]uint64
+	Ejections      uint64        // times that failed requests took the target out
+	Latency        time.Duration // to the end of the response's head, moving average
+}
+
+// TargetStates are the states a target can be in; only the first is a good one.
+func TargetStates() []string { return []string{"healthy", "unhealthy", "ejected", "draining"} }
+
+// ListenerStats are the client connections.
+type ListenerStats struct {
+	Open, Limit int64
+	Accepted    uint64
+	// Ended counts connections that were refused or cut short, by a small closed set of words: refused,
+	// evicted, handshake, overdue-head ….
+	Ended     map[string]uint64
+	Exhausted uint64 // times that no descriptor was left
+}
+
+// TunnelStats are the upgraded connections.
+type TunnelStats struct {
+	Open, Limit       int64
+	Opened, Refused   uint64
+	Ended             map[string]uint64 // by reason, a small closed set of words
+	BytesIn, BytesOut uint64            // in: from clients
+}
+
+// ReloadStats is the state of the configuration.
+type ReloadStats struct {
+	Generation  uint64
+	Hash        string
+	LastSuccess bool
+	LastTime    time.Time
+	Succeeded   uint64
+	Failed      uint64
+}
+
+// LogStats is the decision log's account of its lines.
+type LogStats struct {
+	Written uint64
+	Dropped uint64 // lost because the buffer was full
+	Errors  uint64 // failed writes; the lines are kept and tried again
+	Bytes   uint64
+}
