@@ -24,13 +24,14 @@ func (c *Cache) Begin(q *Request, res *Result, head Head, body Body, asked, now 
 	if f.reason != "" && !f.transient {
 		return c.uncacheable(q, res, f, now)
 	}
+	ready := body.Ready()
 	f.shareable = f.transient || f.judged.Traits&rfc9111.TraitShareable != 0
 	d := draft{id: c.ids.Add(1), status: head.Status, lines: head.Fields, received: now, judged: &f.judged}
 	if reason := c.register(q, f, &d, &head); reason != "" {
 		f.reason = reason
 		return c.uncacheable(q, res, f, now)
 	}
-	c.start(f, body, now)
+	c.start(f, body, ready, now)
 	return f
 }
 
@@ -69,7 +70,7 @@ func (c *Cache) limit(q *Request) int64 {
 // request with credentials is never shared, nor one that speaks of a visitor.
 func (q *Request) sharesError(res *Result, head *Head, f *Fill) bool {
 	return q.Policy.shareErrors && !res.Raw && f.reason == rfc9111.NotStatus && head.Status >= 500 &&
-		f.class == 0 && !head.UntilClose && !head.Fields.Has("Set-Cookie") && !head.Fields.Has("Vary")
+		f.class == 0 && !head.UntilClose && !head.Fields.Has("Set-Cookie")
 }
 
 // uncacheable ends a fill before it began, frees who waits, and remembers for a while that there is nothing
@@ -81,7 +82,7 @@ func (c *Cache) uncacheable(q *Request, res *Result, f *Fill, now time.Time) *Fi
 	if res.Raw || f.reason == BypassMemory || f.reason == BypassClosing || f.reason == rfc9111.NotRequestNoStore {
 		return f
 	}
-	if f.reason == rfc9111.NotStatus && f.status >= 500 {
+	if f.status >= 500 {
 		return f
 	}
 	kind := markUncacheable
@@ -100,8 +101,9 @@ func (c *Cache) register(q *Request, f *Fill, d *draft, head *Head) Reason {
 	reason := Reason("")
 	vary := rfc9111.VaryOf(head.Fields)
 	c.fills.update(q.hash, q.primaryKey(), func(s *slot) {
-		f.record = Object{}
-		if !f.transient {
+		if f.transient {
+			f.record = c.alike(q, &vary)
+		} else {
 			f.record = c.family(q, s, &vary)
 		}
 		d.key, d.primary = q.withSuffix(f.record), q.primary
@@ -151,14 +153,25 @@ func (c *Cache) family(q *Request, s *slot, vary *rfc9111.Vary) Object {
 	return have
 }
 
+// alike returns a vary record that nobody stores, so that a shared error reaches those alone whom it was
+// selected for.
+func (c *Cache) alike(q *Request, vary *rfc9111.Vary) Object {
+	if vary.N == 0 {
+		return Object{}
+	}
+	names := varyNames{n: vary.N}
+	copy(names.names[:], vary.Names[:vary.N])
+	return names.record(c.ids.Add(1), q.primaryKey())
+}
+
 // start pumps the body, here and now if that cannot block.
-func (c *Cache) start(f *Fill, body Body, now time.Time) {
+func (c *Cache) start(f *Fill, body Body, ready bool, now time.Time) {
 	c.running.Add(1)
 	work := func() {
 		defer c.fillers.Done()
 		f.pump(body, now)
 	}
-	if body.Ready() {
+	if ready {
 		work()
 		return
 	}
@@ -212,7 +225,7 @@ func (c *Cache) keep(f *Fill, object Object, now time.Time) {
 func (c *Cache) outgrown(f *Fill) {
 	c.count.add(countTooLarge)
 	for cl := range class(4) {
-		c.marks.set(f.primary, cl, markTooLarge, f.head.Received())
+		c.marks.set(f.primary, cl, markTooLarge, c.now())
 	}
 	if f.shareable && !f.transient {
 		c.fills.remove(f)

@@ -26,6 +26,7 @@ import (
 	"hash/maphash"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tzero-edge/tzero/cache/flight"
 )
@@ -35,7 +36,8 @@ type Cache struct {
 	tier      Tier
 	seed      maphash.Seed
 	maxObject int64
-	maxHeld   int64 // bytes that all fills together may hold
+	maxHeld   int64            // bytes that all fills together may hold
+	now       func() time.Time // for what a fill finds out long after its head
 
 	fills      *table
 	flights    flight.Group[*Fill]
@@ -44,7 +46,7 @@ type Cache struct {
 	ids        atomic.Uint64
 	running    atomic.Int64
 	held       atomic.Int64
-	refreshing atomic.Int64
+	refreshing refreshes
 
 	settling chan *Fill
 	closing  chan struct{}
@@ -61,7 +63,8 @@ func New(cfg Config, tier Tier) *Cache {
 		tier:      tier,
 		seed:      maphash.MakeSeed(),
 		maxObject: int64(cfg.MaxObject),
-		maxHeld:   max(tier.Stats().Capacity/2, 4*int64(cfg.MaxObject)),
+		maxHeld:   max(tier.Stats().Capacity/8, 4*int64(cfg.MaxObject)),
+		now:       time.Now,
 		fills:     newTable(),
 		settling:  make(chan *Fill, 1024),
 		closing:   make(chan struct{}),

@@ -77,6 +77,6 @@ func (c *Cache) Stats() Stats {
 		Uncacheable: c.count.sum(countUncacheable), Failed: c.count.sum(countFailed),
 		TooLarge: c.count.sum(countTooLarge), Dropped: c.count.sum(countDropped),
 		Laggards: c.count.sum(countLaggard), Refreshes: c.count.sum(countRefresh), Panics: c.count.sum(countPanic),
-		Running: c.running.Load(), RunningBytes: c.held.Load(), Refreshing: c.refreshing.Load(),
+		Running: c.running.Load(), RunningBytes: c.held.Load(), Refreshing: c.refreshing.count(),
 	}
 }

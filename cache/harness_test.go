@@ -83,7 +83,6 @@ func list(lines ...string) field.List {
 
 // content is an origin's body in pieces; each piece is sent when its gate opens.
 type content struct {
-	mu     sync.Mutex
 	pieces chan []byte // closed: the end
 	rest   []byte
 	err    error // instead of the end
@@ -207,7 +206,14 @@ func (w *world) do(q *Request, now time.Time) answer {
 		switch res.Verdict {
 		case Hit, Stale:
 			if res.Refresh {
-				w.c.Refresh(q, &res, func(q *Request, res *Result) (*Fill, error) { return w.fetch(q, res, now, nil) })
+				w.c.Refresh(q, &res, func(q *Request, res *Result) (*Fill, error) {
+					var own response
+					f, err := w.fetch(q, res, now, &own)
+					if err == nil && f.State() == Uncacheable {
+						own.body.Close()
+					}
+					return f, err
+				})
 			}
 			return w.fromObject(q, &res, res.Object, now)
 		case Follow:
@@ -233,9 +239,6 @@ func (w *world) do(q *Request, now time.Time) answer {
 }
 
 func (w *world) fetch(q *Request, res *Result, now time.Time, own *response) (*Fill, error) {
-	if own == nil {
-		own = new(response)
-	}
 	w.asked.Add(1)
 	fetch := q.Fields.Clone()
 	if !res.Raw {

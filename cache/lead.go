@@ -12,9 +12,6 @@ import (
 // alone, so that nobody waits for ever behind an origin that fails everybody.
 const maxLeases = 2
 
-// maxRefreshes bounds background refreshes of the process.
-const maxRefreshes = 64
-
 // Turn says what became of a request in Lead.
 type Turn uint8
 
@@ -101,7 +98,7 @@ func (c *Cache) join(q *Request, res *Result, f *Fill) Turn {
 	case uncacheable, !f.shareable:
 		res.Verdict, res.Reason = Alone, BypassNotShared
 		return OnYourOwn
-	case f.transient && q.class() == 0:
+	case f.transient && q.class() == 0 && f.answers(q):
 		return Joined
 	case f.transient:
 		res.Verdict, res.Reason = Alone, BypassNotShared
@@ -111,33 +108,6 @@ func (c *Cache) join(q *Request, res *Result, f *Fill) Turn {
 		return LookAgain
 	}
 	return Joined
-}
-
-// Refresh fetches a new response in the background, for a Stale result with Refresh set. It returns at once;
-// false when enough refreshes run already or the cache is closing. Of several for one object one executes
-// its run, which must use q's clone and not the exchange's request.
-func (c *Cache) Refresh(q *Request, res *Result, run func(q *Request, res *Result) (*Fill, error)) bool {
-	if c.refreshing.Add(1) > maxRefreshes {
-		c.refreshing.Add(-1)
-		return false
-	}
-	own, r := q.Clone(), *res
-	r.Verdict = Miss
-	started := c.own(func() {
-		defer c.refreshing.Add(-1)
-		f, turn, err := c.Lead(own, &r, func() (*Fill, error) { return run(own, &r) })
-		if turn == Led && err == nil && f != nil {
-			if reader := f.Reader(nil); reader != nil {
-				reader.Close()
-			}
-		}
-	})
-	if !started {
-		c.refreshing.Add(-1)
-		return false
-	}
-	c.count.add(countRefresh)
-	return true
 }
 
 // whole wraps a stored object as a fill that is complete.

@@ -59,16 +59,14 @@ func (c *Cache) find(q *Request, r *Result) {
 	if !o.Exists() || !bytes.Equal(o.Primary(), q.primaryKey()) {
 		return
 	}
+	full := q.primaryKey()
 	if o.kind() == kindVary {
 		r.record = o
-		full := q.withSuffix(o)
+		r.Reason = MissVary
+		full = q.withSuffix(o)
 		o = c.tier.Get(key.Hash(c.seed, full))
-		if !o.Exists() || !bytes.Equal(o.Key(), full) {
-			r.Reason = MissVary
-			return
-		}
 	}
-	if o.kind() == kindObject {
+	if o.Exists() && o.kind() == kindObject && bytes.Equal(o.Key(), full) {
 		r.Object = o
 	}
 }

@@ -17,22 +17,29 @@ var errLonger = errors.New("the origin's body is longer than its Content-Length"
 // pump reads the body to its end. It runs in the goroutine that the cache owns, or, when the whole body is
 // there already, in the leader's.
 func (f *Fill) pump(body Body, now time.Time) {
-	err := f.fetch(body)
-	if err == nil && !body.Done() {
-		err = io.ErrUnexpectedEOF
-	}
-	closed := body.Close()
+	err := f.guard(func() error { return f.fetch(body) })
+	closed := f.guard(func() error {
+		if err == nil && !body.Done() {
+			err = io.ErrUnexpectedEOF
+		}
+		return body.Close()
+	})
 	f.end(err, closed, now)
 }
 
-// fetch reads until io.EOF, which it returns as nil.
-func (f *Fill) fetch(body Body) (err error) {
+// guard turns a panic in the body's code into an error: it must cost one fill, not the process.
+func (f *Fill) guard(work func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			f.c.count.add(countPanic)
 			err = fmt.Errorf("cannot read the origin's body: panic: %v", p)
 		}
 	}()
+	return work()
+}
+
+// fetch reads until io.EOF, which it returns as nil.
+func (f *Fill) fetch(body Body) error {
 	for {
 		room := f.room()
 		if room == nil {

@@ -10,7 +10,7 @@ import (
 
 // Request is what the cache needs to know about a request. The slices may point into the connection's
 // buffers: they are read during the calls and never kept. A Request is reused by its owner and not safe for
-// concurrent use; its scratch memory makes lookups free of allocation.
+// concurrent use; its scratch memory makes lookups free of allocation. Between two exchanges it is Reset.
 type Request struct {
 	Method   []byte
 	Scheme   string
@@ -97,7 +97,7 @@ func (q *Request) buildKey(c *Cache) {
 func (q *Request) withSuffix(record Object) []byte {
 	q.keyBuf = q.keyBuf[:q.primary]
 	if record.Exists() {
-		q.keyBuf = appendSuffix(q.keyBuf, record, q.Fields)
+		q.keyBuf = appendSuffix(q.keyBuf, record, q)
 	}
 	return q.keyBuf
 }
@@ -112,7 +112,7 @@ const (
 
 func (q *Request) class() class {
 	var c class
-	if q.facts.cookie {
+	if q.facts.cookie && !q.Policy.StripsCredentials() {
 		c |= withCookies
 	}
 	if q.facts.authorization {
@@ -133,10 +133,14 @@ const (
 	Stale
 	// Follow: answer from Result.Fill.Reader, while it arrives.
 	Follow
-	// Miss: call Cache.Lead. Result.Object, where it exists, is to be validated.
+	// Miss: call Cache.Lead. What is fetched is a GET of Policy.AppendTarget's target, without the client's
+	// conditions and range, with Object's validators when Result.Validating, without credentials when
+	// Policy.StripsCredentials.
 	Miss
-	// Alone: fetch without a lease, and offer the answer to Cache.Begin all the same, unless Result.Raw.
-	// Result.Object, where it exists, may be validated.
+	// Alone: fetch without a lease. With Result.Raw the client's request travels as it came, and its answer
+	// back; otherwise it is fetched like a Miss and offered to Cache.Begin all the same. The client's
+	// If-None-Match and If-Modified-Since may travel along where there is no Object to validate: a 304 is the
+	// client's then.
 	Alone
 	// Refuse: the client wants a stored response or none (only-if-cached): 504.
 	Refuse
@@ -155,7 +159,7 @@ type Result struct {
 	Age     time.Duration // of Object, for the Age field
 	Left    time.Duration // freshness left of Object; negative when stale (the ttl of Cache-Status)
 	Refresh bool          // of Stale: a new response should be fetched in the background
-	Raw     bool          // of Alone: fetch the raw request, conditions, range and all; nothing is stored
+	Raw     bool          // of Alone: nothing of the answer is stored
 
 	record Object // the vary record under the primary key, if one is known
 	began  time.Time

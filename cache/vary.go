@@ -53,11 +53,16 @@ func (v *varyNames) record(id uint64, primary []byte) Object {
 	return small(kindVary, id, 0, primary, len(primary), body)
 }
 
-// appendSuffix appends the selecting suffix of a request under a record.
-func appendSuffix(dst []byte, record Object, fields field.List) []byte {
+// appendSuffix appends the selecting suffix of a request under a record. Where credentials are stripped, the
+// fetch has none and selects nothing by them.
+func appendSuffix(dst []byte, record Object, q *Request) []byte {
 	dst = binary.LittleEndian.AppendUint64(dst, record.ID())
 	v := namesOf(record)
 	for _, name := range v.names[:v.n] {
+		fields := q.Fields
+		if q.Policy.StripsCredentials() && (field.EqualFold(name, "Cookie") || field.EqualFold(name, "Authorization")) {
+			fields = nil
+		}
 		dst = rfc9111.AppendSelecting(dst, fields, name)
 	}
 	return dst

@@ -85,6 +85,19 @@ func TestOriginAloneIsEnough(t *testing.T) {
 	}
 }
 
+func TestShortOrigins(t *testing.T) {
+	short := func(given, want string) {
+		t.Helper()
+		l := load(t, Input{Flags: Overrides{Origin: given}})
+		if got := l.Config.Origins["app"].Targets[0]; got != want {
+			t.Errorf("--origin %s is %s, expected %s", given, got, want)
+		}
+	}
+	short("localhost:3000", "http://localhost:3000")
+	short(":3000", "http://localhost:3000")
+	short("https://a.example", "https://a.example")
+}
+
 func TestOverrides(t *testing.T) {
 	file := write(t, "listeners: [{address: ':1'}]\nadmin: {address: ':2'}\nstate_dir: /file\n"+
 		"origins: {shop: {targets: ['http://a', 'http://b'], balance: least_connections}}\n")
@@ -99,7 +112,7 @@ func TestOverrides(t *testing.T) {
 	}
 	effective := string(l.Effective())
 	for _, want := range []string{`address: ":11"  # flag --listen`, `address: 127.0.0.1:12  # environment TZERO_ADMIN`,
-		`state_dir: /env  # environment TZERO_STATE_DIR`, `balance: least_connections  # ` + file + `:4:`, `url: (secret)  # environment TZERO_REDIS`,
+		`state_dir: /env  # environment TZERO_STATE_DIR`, `balance: least_connections  # t.yaml:4`, `url: (secret)  # environment TZERO_REDIS`,
 		`grace: 30s  # default`} {
 		if !strings.Contains(effective, want) {
 			t.Errorf("no %q in\n%s", want, effective)

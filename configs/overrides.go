@@ -95,10 +95,13 @@ func (o override) origin(c *Config, sources *strict.Sources) []conf.Problem {
 	return nil
 }
 
-// withScheme completes what people type: localhost:3000 for http://localhost:3000.
+// withScheme completes what people type: localhost:3000 or :3000 for http://localhost:3000.
 func withScheme(url string) string {
-	if strings.Contains(url, "://") {
+	switch {
+	case strings.Contains(url, "://"):
 		return url
+	case strings.HasPrefix(url, ":"):
+		return "http://localhost" + url
 	}
 	return "http://" + url
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -150,10 +151,27 @@ func (r *Reloader) attempt(ctx context.Context) (next *Loaded, kept []string, er
 	for _, path := range kept {
 		next.Sources.Set(path, strict.Source{Label: "as running; the new value needs a restart"})
 	}
+	if err := next.recheck(kept); err != nil {
+		return nil, nil, err
+	}
 	if err := r.apply(ctx, next, r.Last().Generation+1); err != nil {
 		return nil, nil, err
 	}
 	return next, kept, nil
+}
+
+// recheck looks at a configuration again in which some values are still those of the running one: each was
+// valid with its own file, which does not make them fit together.
+func (l *Loaded) recheck(kept []string) error {
+	if len(kept) == 0 {
+		return nil
+	}
+	found := append(l.Config.parts(), l.Config.across()...)
+	if err := strict.Refuse(l.Sources.PlaceAll(found, nil)); err != nil {
+		return fmt.Errorf("this needs a restart, since %s cannot change before and the rest does not go with it:\n%w",
+			strings.Join(kept, ", "), err)
+	}
+	return nil
 }
 
 // settle keeps the result and, where there is one, the new configuration.

@@ -121,6 +121,18 @@ func TestWhatNeedsARestart(t *testing.T) {
 	}
 }
 
+// The listeners keep expecting the PROXY protocol, but the new file trusts nobody to send it.
+func TestWhatDoesNotGoWithTheRunningPart(t *testing.T) {
+	r := newReloading(t, oneOrigin+"listeners: [{proxy_protocol: true}]\nclients: {trusted_proxies: [loopback]}\n")
+	r.rewrite(t, oneOrigin+"listeners: [{}, {address: ':2'}]\n")
+	res, err := r.Reload(t.Context(), "SIGHUP")
+	want := "this needs a restart, since listeners cannot change before and the rest does not go with it:\n" +
+		"as running; the new value needs a restart: listeners[0].proxy_protocol: needs clients.trusted_proxies"
+	if err == nil || res.OK || !strings.Contains(res.Error, want) || len(r.applied) > 0 {
+		t.Errorf("%+v, %v", res, err)
+	}
+}
+
 func TestReloadsAreSerialised(t *testing.T) {
 	in := Input{Path: write(t, oneOrigin)}
 	running := load(t, in)

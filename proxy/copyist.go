@@ -73,12 +73,21 @@ func (c *Copyist) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case j := <-c.jobs:
-			// An empty copy says that it does not pay: nobody tries again.
-			c.cache.PutDerived(j.o, j.coding.String(), j.enc.Once(j.coding, j.o.Body()))
-			c.made.Add(1)
+			c.make(j)
 			c.mu.Lock()
 			delete(c.asked, j.copyKey)
 			c.mu.Unlock()
 		}
 	}
+}
+
+// make keeps the copy; an empty one says that it does not pay, so that nobody tries again.
+func (c *Copyist) make(j copyJob) {
+	body, result := j.enc.Once(j.coding, j.o.Body())
+	if result == encode.Busy {
+		c.postponed.Add(1)
+		return
+	}
+	c.cache.PutDerived(j.o, j.coding.String(), body)
+	c.made.Add(1)
 }

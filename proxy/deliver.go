@@ -46,34 +46,33 @@ func (x *Exchange) deliverObject(o cache.Object) {
 		}
 	}
 	coding := x.coding(int64(len(body)))
-	if coding == encode.Identity {
+	if coding == encode.Identity || !x.deliverEncoded(o, body, coding) {
 		r.Bytes, r.Length = body, int64(len(body))
 		x.note(StateDeliver, "", "")
-		x.headOnly()
-		return
 	}
-	x.note(StateDeliver, "", coding.String())
-	x.deliverEncoded(o, body, coding)
 	x.headOnly()
 }
 
 // deliverEncoded answers with the copy that was compressed once or, until there is one, compresses in
-// passing and has the copy made.
-func (x *Exchange) deliverEncoded(o cache.Object, body []byte, coding encode.Coding) {
+// passing and has the copy made. It reports false where the original has to do.
+func (x *Exchange) deliverEncoded(o cache.Object, body []byte, coding encode.Coding) bool {
 	r := &x.Res
 	copied, known := x.edge.copyist.copyOf(x.gen.Encoder, o, coding)
-	if known && copied == nil { // it does not get smaller
-		r.Bytes, r.Length = body, int64(len(body))
-		return
+	switch {
+	case known && copied == nil: // it does not get smaller
+		return false
+	case known:
+		r.Bytes, r.Length = copied, int64(len(copied))
+	default:
+		x.stream.gen, x.stream.bytes = x.gen, body
+		if !x.stream.encode(coding) {
+			return false
+		}
+		r.Stream, r.Length = &x.stream, -1
 	}
 	x.scratch = encode.Adjust(&r.Fields, coding, x.scratch)
-	if known {
-		r.Bytes, r.Length = copied, int64(len(copied))
-		return
-	}
-	r.Length = -1
-	x.stream = stream{gen: x.gen, bytes: body, coding: coding}
-	r.Stream = &x.stream
+	x.note(StateDeliver, "", coding.String())
+	return true
 }
 
 // deliverFill answers from a response that is still arriving.
@@ -93,8 +92,8 @@ func (x *Exchange) deliverFill(f *cache.Fill) {
 		return
 	}
 	r.Length = f.Length()
-	x.stream = stream{gen: x.gen, fill: f.Reader(x.Carrier.Gone())}
-	r.Stream = &x.stream
+	x.stream.gen, x.stream.fill = x.gen, f.Reader(x.Carrier.Gone())
+	r.Stream, r.Flush = &x.stream, true
 	x.encodeStream()
 	x.headOnly()
 }
@@ -113,15 +112,15 @@ func (x *Exchange) deliverAnswer() {
 	if v := a.Fields.Get("Trailer"); v != nil {
 		r.Trailer = v
 	}
-	x.stream = stream{gen: x.gen, body: a}
+	x.stream.gen, x.stream.body = x.gen, a
 	r.Stream = &x.stream
 	if !allowsContent(r.Status) || x.isHead() {
 		x.note(StateDeliver, "", "")
 		x.headOnly()
 		return
 	}
-	// Whoever waits for the head of an event stream or a slow page gets it before the first byte.
-	r.Flush = r.Length < 0 && !a.Body.Ready()
+	// Where content is still to come, the head need not wait for it.
+	r.Flush = !a.Body.Ready()
 	x.encodeStream()
 }
 
@@ -129,14 +128,13 @@ func (x *Exchange) deliverAnswer() {
 func (x *Exchange) encodeStream() {
 	r := &x.Res
 	coding := x.coding(r.Length)
-	if coding == encode.Identity {
+	if coding == encode.Identity || x.isHead() || !x.stream.encode(coding) {
 		x.note(StateDeliver, "", "")
 		return
 	}
 	x.note(StateDeliver, "", coding.String())
 	x.scratch = encode.Adjust(&r.Fields, coding, x.scratch)
 	r.Length, r.Trailer = -1, nil
-	x.stream.coding = coding
 }
 
 // coding chooses the content coding for an answer whose fields are in place, and notes in Vary that there
@@ -180,6 +178,9 @@ func (x *Exchange) mayEncode() bool {
 		return false
 	}
 	v := encode.Response{Status: o.Status(), Fields: o.Fields(nil), Length: -1, Mode: x.plan.Compress}
+	if x.object.Exists() {
+		v.Length = int64(len(o.Body()))
+	}
 	return x.gen.Encoder.Deserves(&v) == encode.Compress
 }
 
@@ -226,11 +227,9 @@ func (x *Exchange) headOnly() {
 // dress adds what every answer carries: Cache-Status, Via, Date, and the route's changes.
 func (x *Exchange) dress() {
 	r := &x.Res
-	if x.Out.Cache != CacheNone {
-		at := len(x.scratch)
-		x.scratch = x.appendCacheStatus(x.scratch)
-		r.Fields.Add(nameCacheStatus, x.scratch[at:len(x.scratch):len(x.scratch)])
-	}
+	at := len(x.scratch)
+	x.scratch = x.appendCacheStatus(x.scratch)
+	r.Fields.Add(nameCacheStatus, x.scratch[at:len(x.scratch):len(x.scratch)])
 	if x.Out.OriginStatus != 0 || x.object.Exists() || x.fill != nil {
 		r.Fields.Add(nameVia, valueVia)
 	} else if !r.Fields.Has("Date") {
@@ -254,12 +253,19 @@ func (x *Exchange) appendCacheStatus(b []byte) []byte {
 	o := &x.Out
 	m := cache.CacheStatus{Detail: cache.Reason(o.CacheReason)}
 	switch o.Cache {
+	case CacheNone:
 	case CacheHit, CacheStale:
 		m.Hit, m.HasTTL, m.TTL = true, true, x.look.Left
 	default:
 		m.Forward = cache.ForwardOf(&x.look)
-		if x.lookups == 0 {
+		switch {
+		case x.lookups == 0:
 			m.Forward = cache.ForwardMethod
+		case x.look.Validating():
+			m.Forward = cache.ForwardStale
+		}
+		if string(m.Detail) == m.Forward {
+			m.Detail = ""
 		}
 		if o.OriginStatus != x.Res.Status {
 			m.Status = o.OriginStatus

@@ -46,6 +46,8 @@ type Body interface {
 	Remaining() int64
 	// SetLimit makes reading beyond max bytes fail with a 413.
 	SetLimit(max int64)
+	// SetTimeout makes the content fail with a 408 when it has not arrived whole after d.
+	SetTimeout(d time.Duration)
 	// Abort makes a blocked Read return and ends the connection's use for further requests.
 	Abort()
 }

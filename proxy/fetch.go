@@ -203,7 +203,6 @@ func detached(a origin.Request) origin.Request {
 	}
 	a.Method, a.Target, a.Host = keep(a.Method), keep(a.Target), keep(a.Host)
 	a.Fields = a.Fields.Clone()
-	a.OnInterim = nil
 	return a
 }
 

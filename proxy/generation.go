@@ -36,7 +36,8 @@ type Plan struct {
 
 	Cache     *cache.Policy
 	Timeouts  origin.Timeouts
-	BodyLimit int64 // bytes; 0: none
+	BodyLimit int64         // bytes; 0: none
+	BodyTime  time.Duration // for the whole content of a request; 0: no bound
 	Request   *headers.Changes
 	Response  *headers.Changes
 	Compress  encode.Mode

@@ -22,22 +22,20 @@ const (
 	ReasonTunnels      Reason = "tunnel-limit"   // no more tunnels
 	ReasonPanic        Reason = "panic"          // a fault of the gateway
 	ReasonNotModified  Reason = "not-modified"   // the client has it already
-	ReasonPrecondition Reason = "precondition"   // If-Match or the like does not hold
 	ReasonRange        Reason = "range"          // a part was asked for and given
 	ReasonBadRange     Reason = "bad-range"      // a part was asked for that there is not
 	ReasonValidated    Reason = "validated"      // the origin said 304: what is stored is good
 	ReasonLeader       Reason = "leader"         // elected to fetch for all who wait
 	ReasonFollower     Reason = "follower"       // reads along with a fill
 	ReasonAgain        Reason = "again"          // the leader failed: one successor is elected
-	ReasonRefreshing   Reason = "refreshing"     // a new one is fetched in the background
 	ReasonDry          Reason = "dry-run"        // explain: the origin is not asked
 )
 
 func ownReasons() []Reason {
 	return []Reason{
 		ReasonConnect, ReasonTrace, ReasonLoop, ReasonBodyTooLarge, ReasonHeaderTime, ReasonBodyTime, ReasonRedirect, ReasonFixed,
-		ReasonUpgrade, ReasonTunnels, ReasonPanic, ReasonNotModified, ReasonPrecondition, ReasonRange, ReasonBadRange,
-		ReasonValidated, ReasonLeader, ReasonFollower, ReasonAgain, ReasonRefreshing, ReasonDry,
+		ReasonUpgrade, ReasonTunnels, ReasonPanic, ReasonNotModified, ReasonRange, ReasonBadRange,
+		ReasonValidated, ReasonLeader, ReasonFollower, ReasonAgain, ReasonDry,
 	}
 }
 

@@ -85,6 +85,9 @@ func stepAdmit(x *Exchange) State {
 		}
 		x.Body.SetLimit(limit)
 	}
+	if x.Body != nil && x.plan.BodyTime > 0 {
+		x.Body.SetTimeout(x.plan.BodyTime)
+	}
 	x.note(StateAdmit, "", "")
 	return StateDispatch
 }

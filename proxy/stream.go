@@ -17,15 +17,27 @@ type stream struct {
 	body   *origin.Response // one of these three
 	fill   *cache.Reader
 	bytes  []byte
-	coding encode.Coding
-	failed error // the source's failure, not the client's
+	enc    *encode.Writer // nil: as it is
+	out    redirect       // where enc writes
+	failed error          // the source's failure, not the client's
+}
+
+// redirect is a destination that is known later than the encoder.
+type redirect struct{ w io.Writer }
+
+func (r *redirect) Write(p []byte) (int, error) { return r.w.Write(p) }
+
+// encode compresses the content in passing. It reports false where that is not to be had just now.
+func (s *stream) encode(coding encode.Coding) bool {
+	s.enc = s.gen.Encoder.Writer(coding, &s.out)
+	return s.enc != nil
 }
 
 // WriteTo sends everything to w as it arrives. An encoder flushes whenever the source pauses.
 func (s *stream) WriteTo(w io.Writer) (int64, error) {
 	c := counter{w: w}
 	var err error
-	if s.coding == encode.Identity {
+	if s.enc == nil {
 		err = s.copyTo(&c)
 	} else {
 		err = s.encodeTo(&c)
@@ -49,7 +61,8 @@ func (s *stream) copyTo(w io.Writer) (err error) {
 }
 
 func (s *stream) encodeTo(w io.Writer) error {
-	enc := s.gen.Encoder.Writer(s.coding, w)
+	enc := s.enc
+	s.enc, s.out.w = nil, w
 	var err error
 	switch {
 	case s.fill != nil:
@@ -108,6 +121,10 @@ func (s *stream) Trailer() field.List {
 
 // Close lets the source go: the origin's connection, or the place at the fill.
 func (s *stream) Close(error) {
+	if s.enc != nil {
+		s.enc.Abort()
+		s.enc = nil
+	}
 	if s.fill != nil {
 		s.fill.Close()
 		s.fill = nil

@@ -38,7 +38,7 @@ func stepSynth(x *Exchange) State {
 		contentType, body := page(v, x.wants(), x.Out.RequestID)
 		r.Bytes = body
 		x.add("Content-Type", contentType)
-		x.add("Cache-Control", "no-store")
+		x.add("Cache-Control", keepFor(v.status))
 	}
 	if v.allow != "" {
 		x.add("Allow", v.allow)
@@ -49,7 +49,7 @@ func stepSynth(x *Exchange) State {
 	if v.retry > 0 {
 		x.add("Retry-After", fmt.Sprint(v.retry))
 	}
-	x.add("Cache-Status", "tzero; detail="+string(v.reason))
+	x.Out.CacheReason = v.reason
 	r.Length = int64(len(r.Bytes))
 	if x.isHead() || !allowsContent(v.status) {
 		r.NoBody, r.Bytes = true, nil
@@ -57,6 +57,14 @@ func stepSynth(x *Exchange) State {
 	x.dress()
 	x.note(StateSynth, v.reason, "")
 	return StateFinish
+}
+
+// keepFor: a permanent redirect may be kept, for an hour rather than for ever, so that a wrong one heals.
+func keepFor(status int) string {
+	if status == 301 || status == 308 {
+		return "public, max-age=3600"
+	}
+	return "no-store"
 }
 
 // allowsContent: RFC 9110 §6.4.1.

@@ -12,7 +12,7 @@ import (
 
 // overhead is what an object costs beside its blob, in bytes: ristretto's map slot with its two hashes and
 // expiry, the policy's cost, and the maps' spare room. It is measured by a test.
-const overhead = 192
+const overhead = 128
 
 // averageObject sizes the admission counters: ten per object expected (3 bytes each).
 const averageObject = 8 << 10

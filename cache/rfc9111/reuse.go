@@ -106,6 +106,16 @@ func ReuseOnFailure(s *Stored, d *Directives, f Failure, down time.Duration) (bo
 	return false, StaleExpired
 }
 
+// Invalidates reports whether an answer to a method makes what is stored for its target void (§4.4): any
+// method that is not known to be safe (RFC 9110 §9.2.1), when it did not fail.
+func Invalidates(method []byte, status int) bool {
+	switch string(method) {
+	case "GET", "HEAD", "OPTIONS", "TRACE":
+		return false
+	}
+	return status >= 200 && status < 400
+}
+
 // FailureOf reports whether a status is one of those that stale-if-error covers.
 func FailureOf(status int) bool {
 	return status == 500 || status == 502 || status == 503 || status == 504

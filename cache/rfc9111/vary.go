@@ -36,11 +36,11 @@ func VaryOf(fields field.List) Vary {
 }
 
 func (v *Vary) add(name []byte) {
-	if string(name) == "*" || tokenLen(name) != len(name) {
+	if string(name) == "*" || tokenLen(name) != len(name) || perRequest(name) {
 		v.Any = true
 		return
 	}
-	if v.Has(name) {
+	if inKey(name) || v.Has(name) {
 		return
 	}
 	if v.N == MaxVary || len(name) > 255 {
@@ -49,6 +49,26 @@ func (v *Vary) add(name []byte) {
 	}
 	v.Names[v.N] = name
 	v.N++
+}
+
+// perRequest lists the fields that a gateway writes into every request by itself. They differ from request to
+// request and are not among those of the client, so that a response selected by one of them answers nobody
+// else.
+func perRequest(name []byte) bool {
+	for _, n := range [...]string{
+		"Forwarded", "X-Forwarded-For", "X-Real-IP", "X-Client-IP", "True-Client-IP", "CF-Connecting-IP", "Via",
+		"CDN-Loop", "X-Request-Id", "traceparent", "tracestate", "X-Visitor-Id",
+	} {
+		if is(name, n) {
+			return true
+		}
+	}
+	return false
+}
+
+// inKey lists the fields whose meaning is in the cache key already.
+func inKey(name []byte) bool {
+	return is(name, "Host") || is(name, "X-Forwarded-Host") || is(name, "X-Forwarded-Proto") || is(name, "X-Forwarded-Port")
 }
 
 // Has reports whether name is among the names.

@@ -43,7 +43,7 @@ func buildGeneration(c *configs.Config, set *origin.Set, number uint64) (*proxy.
 }
 
 func buildPlan(c *configs.Config, rc *configs.Route, r *route.Route, set *origin.Set) (proxy.Plan, error) {
-	p := proxy.Plan{Route: r, BodyLimit: int64(rc.BodyLimit), Compress: encode.ParseMode(rc.Compress)}
+	p := proxy.Plan{Route: r, BodyLimit: int64(rc.BodyLimit), BodyTime: rc.Timeouts.Body.D(), Compress: encode.ParseMode(rc.Compress)}
 	var err error
 	if p.Cache, err = rc.Cache.Compile(); err != nil {
 		return p, err

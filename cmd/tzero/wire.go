@@ -114,10 +114,10 @@ func (s *services) apply(_ context.Context, l *configs.Loaded, number uint64) er
 	if err := listen.Check(settings); err != nil {
 		return err
 	}
-	s.pools.Use(set)
 	if err := s.listener.Apply(settings); err != nil {
 		return err
 	}
+	s.pools.Use(set)
 	s.tunnels.Apply(c.Tunnels)
 	s.decisions.Apply(c.Logging.Decisions)
 	s.metrics.Apply(gen.RouteNames())
@@ -150,8 +150,7 @@ func (s *services) run(ctx context.Context, sighup <-chan os.Signal) error {
 	own("reloader", func(ctx context.Context) error { return s.reloader.Run(ctx, sighup) })
 	s.draining = func() bool { return serving.Err() != nil }
 
-	shutdown := s.reloader.Running().Config.Shutdown
-	err := s.serve(serving, shutdown)
+	err := s.serve(serving)
 	stopBase()
 	err = errors.Join(err, group.Wait())
 	// Nobody waits for the fills that still run.
@@ -164,18 +163,23 @@ func (s *services) run(ctx context.Context, sighup <-chan os.Signal) error {
 }
 
 // serve runs the listeners; at the end tunnels get the grace period too.
-func (s *services) serve(ctx context.Context, sh configs.Shutdown) error {
+func (s *services) serve(ctx context.Context) error {
+	patience := func() (think, grace time.Duration) {
+		sh := s.reloader.Running().Config.Shutdown
+		return sh.Think.D(), sh.Grace.D()
+	}
 	var cut errgroup.Group
 	cut.Go(func() error {
 		<-ctx.Done()
-		grace, cancel := context.WithTimeout(context.Background(), s.reloader.Running().Config.Shutdown.Grace.D())
+		_, d := patience()
+		grace, cancel := context.WithTimeout(context.Background(), d)
 		defer cancel()
 		if n := s.tunnels.CloseAll(grace); n > 0 {
 			s.log.Warn("tunnels were cut at the end of the grace period", "tunnels", n)
 		}
 		return nil
 	})
-	err := s.listener.Run(ctx, sh.Think.D(), sh.Grace.D())
+	err := s.listener.Run(ctx, patience)
 	_ = cut.Wait()
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"encoding"
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -116,6 +117,7 @@ func (r *renderer) end(text, path string) {
 	if r.sources != nil {
 		comment := "default"
 		if s, ok := r.sources.Of(path); ok {
+			s.File, s.Column = filepath.Base(s.File), 0 // one file, one line: enough to find it
 			comment = s.String()
 		}
 		r.b.WriteString("  # " + strings.Map(printable, comment))
@@ -208,7 +210,8 @@ func resembles(text string) bool {
 	case "true", "false", "yes", "no", "on", "off", "y", "n", "null":
 		return true
 	}
-	return text[0] >= '0' && text[0] <= '9' && strings.Trim(text, "0123456789.:_-+eExXabcdfABCDFoTZ") == ""
+	// Two dots make an address or a version, which nothing mistakes.
+	return text[0] >= '0' && text[0] <= '9' && strings.Count(text, ".") < 2 && strings.Trim(text, "0123456789.:_-+eExXabcdfABCDFoTZ") == ""
 }
 
 // plain returns a value's text and whether YAML has to mark it as text where it could be misread.

@@ -131,6 +131,8 @@ func (s Source) String() string {
 		return ""
 	case s.Line == 0:
 		return s.File
+	case s.Column == 0:
+		return fmt.Sprintf("%s:%d", s.File, s.Line)
 	}
 	return fmt.Sprintf("%s:%d:%d", s.File, s.Line, s.Column)
 }

@@ -75,10 +75,7 @@ func (r *Reader) startLine() ([]byte, *Malformed) {
 // long, or without the end of a method where one must be. The first seen bytes were judged before.
 func (r *Reader) partialStart(line []byte, seen int) *Malformed {
 	if !r.response && seen <= maxMethod {
-		n := 0
-		for n < len(line) && class[line[n]]&isToken != 0 {
-			n++
-		}
+		n := endOfToken(line)
 		if n > maxMethod || n < len(line) && (line[n] != '\r' || n+1 < len(line)) {
 			if bad := badMethod(line, n); bad != nil {
 				return bad
@@ -92,7 +89,7 @@ func (r *Reader) partialStart(line []byte, seen int) *Malformed {
 	if bad := badControl(judged, min(max(0, seen-1), len(judged)), r.response); bad != nil {
 		return bad
 	}
-	if len(line) > r.lim.StartLine {
+	if len(line) > r.lim.StartLine+1 { // one more may be the CR
 		return malformed(r.longStart(line), "")
 	}
 	return nil
@@ -160,8 +157,7 @@ func (r *Reader) fieldLines(fields *field.List) (done bool, bad *Malformed) {
 		f.Name, f.Value = name, value
 		at.line += s.next
 	}
-	at.seen = r.w
-	return false, nil
+	return r.partialField(nil)
 }
 
 // partialField remembers that line is not whole yet, unless it is too long already.

@@ -2,6 +2,7 @@ package http1
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 )
 
@@ -80,7 +81,7 @@ type Reason struct {
 }
 
 // Reasons lists every word that a Malformed can carry; reference pages are made from it.
-func Reasons() []Reason { return reasons[:] }
+func Reasons() []Reason { return slices.Clone(reasons[:]) }
 
 func statusOf(word string) int {
 	for i := range reasons {

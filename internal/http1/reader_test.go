@@ -134,6 +134,25 @@ func TestResetDropsEverything(t *testing.T) {
 	}
 }
 
+func TestResetOfHeadsDropsTheirReferences(t *testing.T) {
+	q, _, err := readOne("GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := Response{Reason: q.Method, Fields: q.Fields}
+	p.Reset()
+	q.Reset()
+	if q.Target != nil || p.Reason != nil || len(q.Fields) != 0 || q.Fields[:2][1].Name != nil {
+		t.Error("something is left")
+	}
+}
+
+func TestSetLimitsAppliesToTheNextHead(t *testing.T) {
+	r := open(t, strings.Repeat("GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n", 2))
+	r.SetLimits(Limits{Fields: 1})
+	wantMalformed(t, r.ReadRequest(new(Request)), 431, TooManyFields, "second request")
+}
+
 func TestSourcesThatMisbehave(t *testing.T) {
 	var q Request
 	if err := NewReader(readerFunc(func([]byte) (int, error) { return 0, nil }), Limits{}).ReadRequest(&q); err != io.ErrNoProgress {
@@ -161,14 +180,14 @@ func TestLimitsAreExact(t *testing.T) {
 	lim := Limits{StartLine: 20, Field: 11, Head: 60, Fields: 3}
 	try := func(head string, reason string) {
 		t.Helper()
-		err := NewReader(strings.NewReader(head), lim).ReadRequest(new(Request))
-		if reason == "" {
-			if err != nil {
+		for _, src := range []io.Reader{strings.NewReader(head), &again{data: []byte(head), most: 1}, newPieces(strings.SplitAfter(head, "\n")...)} {
+			err := NewReader(src, lim).ReadRequest(new(Request))
+			if reason != "" {
+				wantMalformed(t, err, statusOf(reason), reason, head)
+			} else if err != nil {
 				t.Errorf("%q: %v", head, err)
 			}
-			return
 		}
-		wantMalformed(t, err, statusOf(reason), reason, head)
 	}
 	try("GET /123456 HTTP/1.1\r\nHost: a\r\n\r\n", "")
 	try("GET /1234567 HTTP/1.1\r\nHost: a\r\n\r\n", TargetTooLong)
@@ -186,6 +205,18 @@ func TestLimitsAreExact(t *testing.T) {
 	try(exact, "")
 	lim.Head = 57
 	try(exact, HeadTooLarge)
+}
+
+func TestHeadsEndAtTheirLimitThoughEveryReadEndsALine(t *testing.T) {
+	src := newPieces("GET / HTTP/1.1\r\nHost: a\r\n")
+	for range 99 {
+		src.list = append(src.list, []byte("X: "+strings.Repeat("a", 12000)+"\r\n"))
+	}
+	r := NewReader(src, Limits{})
+	wantMalformed(t, r.ReadRequest(new(Request)), 431, HeadTooLarge, "many lines")
+	if len(r.cur) > 64<<10 {
+		t.Errorf("the buffer has grown to %d", len(r.cur))
+	}
 }
 
 func TestGrownHeadsParse(t *testing.T) {

@@ -13,10 +13,7 @@ const maxMethod = 32
 // whitespace but the two single SPs is accepted, though §3 would permit leniency: parties that split such
 // a line differently are what smuggling needs.
 func requestLine(line []byte, q *Request) *Malformed {
-	i := 0
-	for i < len(line) && class[line[i]]&isToken != 0 {
-		i++
-	}
+	i := endOfToken(line)
 	if bad := badMethod(line, i); bad != nil {
 		return bad
 	}

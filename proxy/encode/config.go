@@ -13,7 +13,8 @@ type Config struct {
 	Enabled   bool        `yaml:"enabled" doc:"Whether responses are compressed for clients that ask for it."`
 	Codings   []string    `yaml:"codings" doc:"Codings offered, the preferred first; the client's own preference (q) goes before." enum:"zstd|br|gzip"`
 	MinSize   conf.Size   `yaml:"min_size" doc:"Smallest body compressed; below it a response fits into the first packet anyway."`
-	MaxStored conf.Size   `yaml:"max_stored" doc:"Largest stored object that is compressed once and kept beside the original. Larger ones are compressed while they are sent."`
+	MaxStored conf.Size   `yaml:"max_stored" doc:"Largest stored object that is compressed once and kept beside the original. Larger ones are sent as they are."`
+	MaxMemory conf.Size   `yaml:"max_memory" doc:"Memory for compressors at work, about 1MiB to 7MiB each. Responses that find none left are framed in their coding without being compressed."`
 	Types     []string    `yaml:"types" doc:"Media types that are compressed: exact (application/json), text/* or *+json."`
 	Levels    LevelConfig `yaml:"levels" doc:"Levels for responses compressed while they are sent."`
 	Stored    LevelConfig `yaml:"stored_levels" doc:"Levels for stored objects, which are compressed once and sent many times."`
@@ -34,6 +35,7 @@ func Default() Config {
 		Codings:   []string{"zstd", "br", "gzip"},
 		MinSize:   1 << 10,
 		MaxStored: 8 << 20,
+		MaxMemory: 128 << 20,
 		Types: []string{
 			"text/*", "*+json", "*+xml", "application/json", "application/javascript", "application/x-javascript",
 			"application/xml", "application/wasm", "application/x-ndjson", "application/graphql", "application/yaml",
@@ -73,6 +75,9 @@ func (c Config) Validate() []conf.Problem {
 	}
 	if c.MaxStored < 0 || c.MaxStored > 64<<20 {
 		add("max_stored", "%s is not between 0 and 64MiB: it is compressed in one go", c.MaxStored)
+	}
+	if c.Enabled && int64(c.MaxMemory) < largestCost {
+		add("max_memory", "%s is less than one compressor needs; give at least %s", c.MaxMemory, conf.Size(largestCost))
 	}
 	problems = append(problems, conf.Under("levels", c.Levels.Validate())...)
 	return append(problems, conf.Under("stored_levels", c.Stored.Validate())...)

@@ -11,6 +11,7 @@ package encode
 import (
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tzero-edge/tzero/internal/conf"
 	"github.com/tzero-edge/tzero/internal/field"
@@ -53,9 +54,12 @@ type Encoder struct {
 	maxStored int64
 	types     typeSet
 
-	streams [numCodings]sync.Pool // *Writer at the streaming level
-	stored  [numCodings]sync.Pool // *Writer at the level for stored objects
-	levels  [2]LevelConfig        // streams, stored
+	pools  [2][numCodings]sync.Pool // *Writer, by use
+	levels [2]LevelConfig           // by use
+
+	maxMemory int64
+	inUse     atomic.Int64  // bytes of compressors handed out, by cost
+	framed    atomic.Uint64 // requests for a compressor that found no room
 }
 
 // New compiles a configuration.
@@ -65,7 +69,7 @@ func New(c Config) (*Encoder, []conf.Problem) {
 	}
 	e := &Encoder{
 		enabled: c.Enabled, minSize: int64(c.MinSize), maxStored: int64(c.MaxStored),
-		types: newTypeSet(c.Types), levels: [2]LevelConfig{c.Levels, c.Stored},
+		types: newTypeSet(c.Types), levels: [2]LevelConfig{c.Levels, c.Stored}, maxMemory: int64(c.MaxMemory),
 	}
 	for _, name := range c.Codings {
 		e.codings = append(e.codings, parseCoding([]byte(name)))
@@ -87,17 +91,61 @@ func New(c Config) (*Encoder, []conf.Problem) {
 // Enabled reports whether anything is compressed at all.
 func (e *Encoder) Enabled() bool { return e.enabled }
 
-// Writer returns a compressor that writes to dst, from the pool. Close or Abort gives it back; it must
-// not be used after that. coding must not be Identity. If dst has a method Flush() error, Flush calls it.
-func (e *Encoder) Writer(coding Coding, dst io.Writer) *Writer {
-	return e.writer(&e.streams[coding], coding, e.levels[0], streamWindow, dst)
+// Stats is a snapshot of what compressors are doing.
+type Stats struct {
+	InUse  int64  // bytes held by compressors at work, as budgeted
+	Framed uint64 // responses sent in their coding's frame but uncompressed, since the budget was spent
 }
 
-func (e *Encoder) writer(pool *sync.Pool, coding Coding, levels LevelConfig, window int, dst io.Writer) *Writer {
-	w, ok := pool.Get().(*Writer)
-	if !ok {
-		w = &Writer{coding: coding, pool: pool, enc: newCompressor(coding, levels, window)}
+// Stats returns a snapshot.
+func (e *Encoder) Stats() Stats { return Stats{InUse: e.inUse.Load(), Framed: e.framed.Load()} }
+
+// Writer returns a compressor that writes to dst, from the pool. Close or Abort gives it back; it must
+// not be used after that. coding must not be Identity. If dst has a method Flush() error, Flush calls it.
+//
+// Where the memory budget is spent, the Writer frames the bytes as the coding demands, uncompressed.
+func (e *Encoder) Writer(coding Coding, dst io.Writer) *Writer {
+	w := e.writer(coding, forStream)
+	if w == nil {
+		e.framed.Add(1)
+		w = &Writer{use: unpooled, coding: coding, enc: &rawFrames{coding: coding}}
 	}
 	w.open(dst)
 	return w
+}
+
+// use tells the kinds of compressors apart.
+type use uint8
+
+const (
+	forStream use = iota
+	forStored
+	unpooled
+)
+
+// costs is about what a compressor holds at the default levels once it has seen half a megabyte.
+var costs = [2][numCodings]int64{
+	forStream: {Gzip: 1 << 20, Brotli: 4 << 20, Zstd: 5 << 19},
+	forStored: {Gzip: 1 << 20, Brotli: 7 << 20, Zstd: 6 << 20},
+}
+
+const largestCost = 7 << 20
+
+// writer returns a compressor that is not open yet, or nil where there is no memory for it.
+func (e *Encoder) writer(coding Coding, use use) *Writer {
+	cost := costs[use][coding]
+	if e.inUse.Add(cost) > e.maxMemory {
+		e.inUse.Add(-cost)
+		return nil
+	}
+	if w, ok := e.pools[use][coding].Get().(*Writer); ok {
+		return w
+	}
+	return &Writer{owner: e, use: use, coding: coding, enc: newCompressor(coding, e.levels[use], windows[use])}
+}
+
+// release takes a compressor back.
+func (e *Encoder) release(w *Writer) {
+	e.inUse.Add(-costs[w.use][w.coding])
+	e.pools[w.use][w.coding].Put(w)
 }

@@ -64,8 +64,11 @@ func decoder(t testing.TB, c Coding, src io.Reader) io.Reader {
 	return src
 }
 
-// page makes text that compresses as HTML does.
+// page makes text that compresses as HTML does; it repeats itself after 64 KiB.
 func page(n int) []byte {
+	if n > 64<<10 {
+		return bytes.Repeat(page(64<<10), n/(64<<10)+1)[:n]
+	}
 	r := rand.New(rand.NewPCG(uint64(n), 1))
 	words := strings.Fields("<div class=card> <p> the launch page of a product </p> </div> href= https://example.com/ 42 buy now pricing video")
 	var b bytes.Buffer
@@ -225,7 +228,7 @@ func TestAdjust(t *testing.T) {
 func TestRoundTrip(t *testing.T) {
 	e := encoder(t, nil)
 	for _, c := range codings {
-		for _, body := range [][]byte{nil, []byte("a"), page(1 << 10), page(300 << 10), noise(100 << 10), page(3 << 20)} {
+		for _, body := range [][]byte{nil, []byte("a"), page(1 << 10), page(300 << 10), noise(100 << 10), page(1 << 20)} {
 			t.Run(fmt.Sprintf("%v/%d", c, len(body)), func(t *testing.T) {
 				var out bytes.Buffer
 				w := e.Writer(c, &out)
@@ -251,10 +254,10 @@ func TestRoundTrip(t *testing.T) {
 func TestOnce(t *testing.T) {
 	e := encoder(t, nil)
 	for _, c := range codings {
-		for _, n := range []int{2000, 100 << 10, 2<<20 + 1} {
+		for _, n := range []int{2000, 100 << 10, thoroughLimit + 1} {
 			body := page(n)
-			got := e.Once(c, body)
-			if got == nil || len(got) > n/2 || cap(got) > len(got)+len(got)/4+64 {
+			got, result := e.Once(c, body)
+			if result != Made || len(got) > n/2 || cap(got) > len(got)+len(got)/4+64 {
 				t.Fatalf("%v: %d bytes became %d (capacity %d)", c, n, len(got), cap(got))
 			}
 			back, err := io.ReadAll(decoder(t, c, bytes.NewReader(got)))
@@ -262,12 +265,83 @@ func TestOnce(t *testing.T) {
 				t.Fatalf("%v: %d bytes came back as %d, %v", c, n, len(back), err)
 			}
 		}
-		if e.Once(c, noise(5000)) != nil {
+		if _, result := e.Once(c, noise(5000)); result != Unworthy {
 			t.Errorf("%v: noise is worth it", c)
 		}
 	}
-	if e.Once(Gzip, page(8<<20+1)) != nil || e.Once(Gzip, nil) != nil || e.Once(Identity, page(2000)) != nil {
-		t.Error("compressed what it should not")
+	for c, body := range map[Coding][]byte{Gzip: page(8<<20 + 1), Brotli: nil, Identity: page(2000)} {
+		if _, result := e.Once(c, body); result != Unworthy {
+			t.Errorf("%v: compressed %d bytes", c, len(body))
+		}
+	}
+}
+
+func TestMemoryIsBounded(t *testing.T) {
+	e := encoder(t, func(c *Config) { c.MaxMemory = 10 << 20 })
+	var held []*Writer
+	for range 5 {
+		held = append(held, e.Writer(Zstd, io.Discard))
+	}
+	if e.Stats() != (Stats{InUse: 10 << 20, Framed: 1}) {
+		t.Fatalf("%+v", e.Stats())
+	}
+	if _, result := e.Once(Gzip, page(5000)); result != Busy {
+		t.Errorf("Once: %v", result)
+	}
+	held[4].Close()
+	held[0].Abort()
+	held[0].Abort()
+	held[1].Close()
+	if e.Stats().InUse != 5<<20 {
+		t.Errorf("%+v", e.Stats())
+	}
+	if _, result := e.Once(Gzip, page(5000)); result != Made {
+		t.Errorf("Once: %v", result)
+	}
+}
+
+func TestFramesWithoutMemory(t *testing.T) {
+	e := encoder(t, func(c *Config) { c.MaxMemory = 7 << 20 })
+	w := e.Writer(Brotli, io.Discard)
+	defer w.Abort()
+	for _, c := range codings {
+		for _, sizes := range [][]int{nil, {0}, {1}, {1, 16, 255, 256}, {rawBlock}, {rawBlock + 1}, {5, 300 << 10, 7}} {
+			var want []byte
+			out := &live{}
+			w := e.Writer(c, out)
+			if _, framed := w.enc.(*rawFrames); !framed && c != Gzip && c != Zstd {
+				t.Fatalf("%v: not framed", c)
+			}
+			w.release()
+			w = &Writer{use: unpooled, coding: c, enc: &rawFrames{coding: c}}
+			w.open(out)
+			for _, n := range sizes {
+				part := noise(n)
+				want = append(want, part...)
+				if m, err := w.Write(part); m != n || err != nil {
+					t.Fatal(m, err)
+				}
+				if err := w.Flush(); err != nil {
+					t.Fatal(err)
+				}
+				if got := partial(t, c, out.sent.Bytes()); n > 0 && got != string(want) {
+					t.Fatalf("%v %v: %d of %d bytes can be read so far", c, sizes, len(got), len(want))
+				}
+			}
+			if err := w.Close(); err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(decoder(t, c, &out.sent))
+			if err != nil || !bytes.Equal(got, want) {
+				t.Fatalf("%v %v: %d bytes came back as %d, %v", c, sizes, len(want), len(got), err)
+			}
+		}
+		cut := errors.New("gone")
+		w := &Writer{use: unpooled, coding: c, enc: &rawFrames{coding: c}}
+		w.open(&live{fail: cut})
+		if _, err := w.Write([]byte("a")); !errors.Is(err, cut) || !errors.Is(w.Close(), cut) {
+			t.Errorf("%v: %v", c, err)
+		}
 	}
 }
 
@@ -389,7 +463,7 @@ func TestStreamingAllocatesLittle(t *testing.T) {
 			w.Close()
 		}
 		run()
-		if n := testing.AllocsPerRun(50, run); n > 1 { // the race detector drops pooled values at random
+		if n := testing.AllocsPerRun(50, run); n > 1 && !raceDetector { // which drops pooled values at random
 			t.Errorf("%v: %v allocations", c, n)
 		}
 	}
@@ -426,6 +500,7 @@ func TestValidate(t *testing.T) {
 	check("types[0]", "media type", func(c *Config) { c.Types = []string{"Text/html"} })
 	check("min_size", "1MiB", func(c *Config) { c.MinSize = 2 << 20 })
 	check("max_stored", "64MiB", func(c *Config) { c.MaxStored = 1 << 30 })
+	check("max_memory", "at least 7MiB", func(c *Config) { c.MaxMemory = 1 << 20 })
 	check("levels.zstd", "1 and 11", func(c *Config) { c.Levels.Zstd = 12 })
 	check("stored_levels.br", "0 and 9", func(c *Config) { c.Stored.Br = 11 })
 	check("levels.gzip", "1 and 9", func(c *Config) { c.Levels.Gzip = 0 })

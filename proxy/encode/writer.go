@@ -5,19 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 )
 
-// Windows bound a compressor's memory, and the decompressor's in the client.
-const (
-	streamWindow = 256 << 10
-	storedWindow = 1 << 20
-	copyBuffer   = 32 << 10
-)
+// windows bound a compressor's memory, and the decompressor's in the client, by use.
+var windows = [2]int{forStream: 256 << 10, forStored: 1 << 20}
+
+const copyBuffer = 32 << 10
 
 // compressor is what the three codings have in common.
 type compressor interface {
@@ -56,7 +53,8 @@ func newCompressor(c Coding, levels LevelConfig, window int) compressor {
 type Writer struct {
 	enc    compressor
 	coding Coding
-	pool   *sync.Pool
+	owner  *Encoder
+	use    use
 	dst    io.Writer
 	buf    []byte // for CopyFrom
 	closed bool
@@ -118,7 +116,9 @@ func (w *Writer) Abort() {
 func (w *Writer) release() {
 	w.closed, w.dst = true, nil
 	w.enc.Reset(io.Discard) // let go of the connection
-	w.pool.Put(w)
+	if w.use != unpooled {
+		w.owner.release(w)
+	}
 }
 
 // Source is a body that arrives over time. Ready reports that all of the rest is here already, so that
@@ -162,27 +162,39 @@ func (w *Writer) CopyFrom(src Source) (int64, error) {
 // the streaming level bounds the time (brotli 6 manages some 20 MiB/s on one core, brotli 4 twice that).
 const thoroughLimit = 2 << 20
 
-// Once compresses a whole stored body, at the higher level while that is quick. It returns nil where
-// compression does not pay: the body is too large or does not get at least a sixteenth smaller. The caller
-// remembers both answers.
-func (e *Encoder) Once(coding Coding, body []byte) []byte {
+// Result says what became of an attempt to compress a stored body.
+type Result uint8
+
+// The results.
+const (
+	Made     Result = iota // keep it beside the original
+	Unworthy               // it does not get a sixteenth smaller, or is too large: remember that, do not try again
+	Busy                   // the memory budget is spent: send it as it is, try again next time
+)
+
+// Once compresses a whole stored body, at the higher level while that is quick. The result is exactly
+// as large as its capacity: it is meant to be kept.
+func (e *Encoder) Once(coding Coding, body []byte) ([]byte, Result) {
 	if coding == Identity || int64(len(body)) > e.maxStored || len(body) == 0 {
-		return nil
+		return nil, Unworthy
+	}
+	use := forStored
+	if len(body) > thoroughLimit {
+		use = forStream
 	}
 	var out bytes.Buffer
-	out.Grow(len(body)/4 + 64)
-	var w *Writer
-	if len(body) <= thoroughLimit {
-		w = e.writer(&e.stored[coding], coding, e.levels[1], storedWindow, &out)
-	} else {
-		w = e.Writer(coding, &out)
+	w := e.writer(coding, use)
+	if w == nil {
+		return nil, Busy
 	}
+	out.Grow(len(body)/4 + 64)
+	w.open(&out)
 	if _, err := w.Write(body); err != nil {
 		w.Abort()
-		return nil
+		return nil, Unworthy
 	}
 	if err := w.Close(); err != nil || out.Len() > len(body)-len(body)/16 {
-		return nil
+		return nil, Unworthy
 	}
-	return bytes.Clone(out.Bytes()) // exactly as large as it is: it is kept
+	return bytes.Clone(out.Bytes()), Made
 }

@@ -192,14 +192,42 @@ func FuzzForwarded(f *testing.F) {
 	})
 }
 
+// naiveClient walks X-Forwarded-For with the standard library.
+func naiveClient(p *Policy, peer netip.Addr, value string) netip.Addr {
+	client := peer
+	members := strings.Split(value, ",")
+	for i := len(members) - 1; i >= 0; i-- {
+		m := strings.Trim(members[i], " \t")
+		if m == "" {
+			continue
+		}
+		a, err := netip.ParseAddr(m)
+		if err != nil {
+			ap, perr := netip.ParseAddrPort(m)
+			if a = ap.Addr(); perr != nil {
+				return client
+			}
+		}
+		if client = a.Unmap(); !p.trust.Contains(client) {
+			return client
+		}
+	}
+	return client
+}
+
 // FuzzXForwardedFor: the same for X-Forwarded-For and X-Forwarded-Proto.
 func FuzzXForwardedFor(f *testing.F) {
-	for _, s := range []string{"1.1.1.1", "unknown", "[::1", "a, b", `"`, "1.1.1.1:99999", " ,"} {
+	for _, s := range []string{"1.1.1.1", "unknown", "[::1", "a, b", `"`, "1.1.1.1:99999", " ,", "1.1.1.1, 10.0.0.2:80 , 2001:db8:ffff::1,,"} {
 		f.Add(s)
 	}
 	p := policy(f, nil)
 	peer := netip.MustParseAddr("10.0.0.1")
 	f.Fuzz(func(t *testing.T, s string) {
+		var plain Identity
+		p.Identify(&plain, peer, "http", field.List{{Name: []byte("X-Forwarded-For"), Value: []byte(s)}})
+		if want := naiveClient(p, peer, s); plain.Client != want && !strings.ContainsAny(s, "[%_") && plain.n < maxHops {
+			t.Fatalf("%q: got %v, want %v", s, plain.Client, want)
+		}
 		in := field.List{{Name: []byte("X-Forwarded-For"), Value: []byte(s + ",9.9.9.9")}, {Name: []byte("X-Forwarded-Proto"), Value: []byte(s + ",https")}}
 		var id Identity
 		p.Identify(&id, peer, "http", in)

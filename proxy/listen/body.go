@@ -2,6 +2,7 @@ package listen
 
 import (
 	"io"
+	"time"
 
 	"github.com/tzero-edge/tzero/internal/field"
 	"github.com/tzero-edge/tzero/internal/http1"
@@ -58,6 +59,9 @@ func (b *body) Trailer() field.List { return b.b.Trailer() }
 func (b *body) N() int64            { return b.b.N() }
 func (b *body) Remaining() int64    { return b.b.Remaining() }
 func (b *body) SetLimit(max int64)  { b.b.SetLimit(max) }
+
+// SetTimeout bounds the arrival of the whole content; the sweeper watches it.
+func (b *body) SetTimeout(d time.Duration) { b.c.bodyBy.Store(b.c.srv.clock.now() + d.Milliseconds()) }
 
 // Abort makes a blocked Read return; the connection serves no further request.
 func (b *body) Abort() {

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tzero-edge/tzero/internal/field"
@@ -43,6 +44,7 @@ type conn struct {
 	failed  error  // why the answer did not go out whole
 
 	in, out watch
+	bodyBy  atomic.Int64 // the clock's time by which the request's content must be here; 0: no bound
 
 	gone goneSignal
 }
@@ -264,6 +266,7 @@ func (c *conn) finish(err error) {
 		return
 	}
 	c.gone.rest()
+	c.bodyBy.Store(0)
 	x.send.settle(err)
 	c.srv.handler.Finish(&x.Exchange, x.send.sent, err)
 	c.x = nil

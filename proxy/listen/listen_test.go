@@ -157,7 +157,9 @@ func start(t *testing.T, h Handler, change func(*Settings)) (*Server, string) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx, 20*time.Millisecond, time.Second) }()
+	go func() {
+		done <- s.Run(ctx, func() (think, grace time.Duration) { return 20 * time.Millisecond, time.Second })
+	}()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -442,7 +444,7 @@ func TestDrainLosesNothing(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx, time.Second, time.Second) }()
+	go func() { done <- s.Run(ctx, func() (think, grace time.Duration) { return time.Second, time.Second }) }()
 	var wg sync.WaitGroup
 	var failed, answered atomic.Int64
 	for range 20 {

@@ -167,9 +167,9 @@ func (s *Server) Addrs() []net.Addr {
 }
 
 // Run accepts until ctx ends, then drains: listeners close, every answer carries `Connection: close`,
-// connections that stay idle are closed after think, and what is left is cut after grace. It returns
-// when no connection is left.
-func (s *Server) Run(ctx context.Context, think, grace time.Duration) error {
+// connections that stay idle are closed after think, and what is left is cut after grace (patience is asked
+// then). It returns when no connection is left.
+func (s *Server) Run(ctx context.Context, patience func() (think, grace time.Duration)) error {
 	work, stop := context.WithCancel(context.Background())
 	var loops errgroup.Group
 	loops.Go(func() error { s.tick(work); return nil })
@@ -178,7 +178,7 @@ func (s *Server) Run(ctx context.Context, think, grace time.Duration) error {
 		accepts.Go(func() error { return s.accept(l) })
 	}
 	<-ctx.Done()
-	s.drain(think, grace)
+	s.drain(patience())
 	err := accepts.Wait()
 	stop()
 	_ = loops.Wait()

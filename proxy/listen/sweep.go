@@ -42,7 +42,9 @@ func (s *Server) sweep() {
 	}
 	s.reg.each(func(c *conn) {
 		p, lasted, word := c.in.read(now)
-		if (p == phaseIdle && lasted > idle || p == phaseHead && lasted > head || p == phaseBody && lasted > body) && c.in.poke(word) {
+		by := c.bodyBy.Load()
+		if (p == phaseIdle && lasted > idle || p == phaseHead && lasted > head ||
+			p == phaseBody && (lasted > body || by != 0 && now > by)) && c.in.poke(word) {
 			s.counters.overdue[p].Add(1)
 			_ = c.raw.SetReadDeadline(past)
 		}

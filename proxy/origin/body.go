@@ -12,15 +12,17 @@ import (
 // falls silent, or frames it wrongly: only io.EOF means that the whole body was there.
 type Body struct {
 	c    *conn
+	word uint64 // the connection's while it is this exchange's
 	src  *http1.Body
 	sink sink
+	open bool
 }
 
 var errClosed = errors.New("cannot read the origin's response: it is closed")
 
 // Read returns what has arrived, or waits.
 func (b *Body) Read(p []byte) (int, error) {
-	if b.c == nil {
+	if !b.open {
 		return 0, errClosed
 	}
 	n, err := b.src.Read(p)
@@ -32,7 +34,7 @@ func (b *Body) Read(p []byte) (int, error) {
 
 // WriteTo copies the body to w as it arrives. An error of w's is returned as it is.
 func (b *Body) WriteTo(w io.Writer) (int64, error) {
-	if b.c == nil {
+	if !b.open {
 		return 0, errClosed
 	}
 	b.sink = sink{w: w}
@@ -68,14 +70,14 @@ func (b *Body) failed(err error) error {
 }
 
 // Ready reports whether the whole rest of the body is here, so that reading it cannot wait.
-func (b *Body) Ready() bool { return b.c == nil || b.src.Ready() }
+func (b *Body) Ready() bool { return !b.open || b.src.Ready() }
 
 // Done reports whether the body was read to its end, and that end was proven by its framing.
-func (b *Body) Done() bool { return b.c != nil && b.src.Done() }
+func (b *Body) Done() bool { return b.open && b.src.Done() }
 
 // Remaining is what is left of a body of declared length, -1 when the length is unknown.
 func (b *Body) Remaining() int64 {
-	if b.c == nil {
+	if !b.open {
 		return 0
 	}
 	return b.src.Remaining()
@@ -83,17 +85,17 @@ func (b *Body) Remaining() int64 {
 
 // Trailer returns the trailer section once Done.
 func (b *Body) Trailer() field.List {
-	if b.c == nil {
+	if !b.open {
 		return nil
 	}
 	return b.src.Trailer()
 }
 
 // Abort ends the connection at once; a Read that waits fails. Unlike everything else it may be called
-// from another goroutine, but not at the same time as Close.
+// from another goroutine; once the exchange is over it does nothing.
 func (b *Body) Abort() {
-	if c := b.c; c != nil {
-		c.kill(c.word.Load(), Canceled)
+	if b.c != nil {
+		b.c.kill(b.word, Canceled)
 	}
 }
 
@@ -101,17 +103,16 @@ func (b *Body) Abort() {
 // request was sent whole, the response read whole, and not a byte more has come. Else it is closed, and
 // the origin learns that nobody listens any more. A second Close does nothing.
 func (b *Body) Close() error {
-	c := b.c
-	if c == nil {
+	if !b.open {
 		return nil
 	}
+	b.open = false
+	c := b.c
 	if !b.src.Done() && b.src.Ready() {
 		io.Copy(io.Discard, readerOnly{b.src})
 	}
-	b.c = nil
-	sent := c.sent()
 	c.stopSending()
-	reuse := sent && b.src.Done() && !c.head.Close && c.head.Framing != http1.UntilClose &&
+	reuse := c.sent() && b.src.Done() && !c.head.Close && c.head.Framing != http1.UntilClose &&
 		len(c.rd.Buffered()) == 0
 	c.t.release(c, reuse)
 	return nil

@@ -38,6 +38,7 @@ type conn struct {
 	idle   time.Duration // longest silence in the response's body
 	sender *sender       // nil when the whole request was sent at once
 
+	probe     [1]byte
 	uses      int
 	idleSince int64 // guarded by t.mu
 	at        int   // index in t.conns, guarded by t.mu
@@ -118,6 +119,25 @@ func (c *conn) write(p []byte) bool {
 	c.unsent = err != nil
 	return err == nil
 }
+
+// alive reports whether an idle connection can carry a request. TLS may hold a surplus that the socket
+// does not show, and a late session ticket on the socket is none; so TLS itself is asked, without waiting.
+func (c *conn) alive() bool {
+	if c.t.tls == nil {
+		return c.wire.alive()
+	}
+	c.wire.dry = true
+	n, err := c.nc.Read(c.probe[:])
+	c.wire.dry = false
+	return n == 0 && err == errNothing{}
+}
+
+// errNothing is what a dry read returns. It is temporary, so that TLS goes on afterwards.
+type errNothing struct{}
+
+func (errNothing) Error() string   { return "nothing to read" }
+func (errNothing) Timeout() bool   { return true }
+func (errNothing) Temporary() bool { return true }
 
 // overdue says why the connection has to go, as far as its request is concerned.
 func (c *conn) overdue(now int64) Kind {

@@ -150,7 +150,7 @@ func (c *call) final(cn *conn, r *Response) {
 	case http1.Length:
 		r.Length = h.Length
 	}
-	r.Body = Body{c: cn, src: cn.rd.Body()}
+	r.Body = Body{c: cn, word: cn.word.Load(), src: cn.rd.Body(), open: true}
 }
 
 // switched hands over the connection after a 101 that was asked for (RFC 9110 §7.8).

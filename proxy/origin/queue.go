@@ -97,14 +97,15 @@ func (t *target) served(ctx context.Context, q *Request, tm *Timeouts, c *conn) 
 	if c == nil {
 		return t.dialed(ctx, q, tm)
 	}
-	if c.wire.alive() {
+	if c.alive() {
 		return c, nil
 	}
-	// The place stays this request's own.
-	t.drop(c)
 	t.mu.Lock()
-	t.open++
+	t.forget(c)
+	t.open++ // the place stays this request's own
+	t.counts.stale++
 	t.mu.Unlock()
+	c.wire.Close()
 	return t.dialed(ctx, q, tm)
 }
 

@@ -28,6 +28,7 @@ type sender struct {
 	toldGo chan struct{} // the origin has said 100 (Continue), or has answered
 	once   sync.Once
 	stop   atomic.Bool
+	ending atomic.Bool // nothing but the last write is left to do
 
 	mu    sync.Mutex // calls into the request's owner
 	final bool       // no more such calls
@@ -58,9 +59,10 @@ func (s *sender) run() {
 			s.err = ce.err
 			s.cn.kill(word, RequestBody)
 		}
-		return // a failed write: the origin's answer, or its absence, tells more
+		// After a failed write the origin's answer, or its absence, tells more.
+	} else {
+		s.whole = true
 	}
-	s.whole = true
 	s.cn.headBy.CompareAndSwap(whileSending, s.cn.t.ps.clock.by(s.first))
 }
 
@@ -105,7 +107,9 @@ func (s *sender) body() error {
 		if s.stop.Load() {
 			return io.ErrClosedPipe
 		}
-		sent += int64(n)
+		if sent += int64(n); !s.f.chunked && sent == s.f.length {
+			s.ending.Store(true)
+		}
 		if n > 0 {
 			if werr := s.piece(*buf, n); werr != nil {
 				return werr
@@ -158,8 +162,8 @@ func (s *sender) finish(sent int64) error {
 	if s.q.Trailer != nil {
 		trailer = s.q.Trailer()
 	}
-	end := appendTrailer(nil, trailer)
-	return s.write(end)
+	s.ending.Store(true)
+	return s.write(appendTrailer(nil, trailer))
 }
 
 func (s *sender) write(p []byte) error {
@@ -197,7 +201,7 @@ func (s *sender) answered(refused bool) {
 	s.final = true
 	s.mu.Unlock()
 	s.proceed()
-	if refused && !s.ended() {
+	if refused && !s.ended() && !s.ending.Load() {
 		s.halt()
 	}
 }
@@ -237,9 +241,28 @@ func (c *conn) stopSending() (consumed bool) {
 	s.mu.Lock()
 	s.final = true
 	s.mu.Unlock()
-	if !s.ended() {
+	if !s.ended() && !s.soon() {
 		s.halt()
 	}
 	<-s.done
 	return s.consumed
+}
+
+// lastWriteWait is what an answer may be ahead of the sender's last write.
+const lastWriteWait = 100 * time.Millisecond
+
+// soon waits for a sender that has only its last write to return from: an origin that took all of the
+// request can answer before this goroutine has run again, and then the connection is as good as any.
+func (s *sender) soon() bool {
+	if !s.ending.Load() {
+		return false
+	}
+	timer := time.NewTimer(lastWriteWait)
+	defer timer.Stop()
+	select {
+	case <-s.done:
+		return true
+	case <-timer.C:
+		return false
+	}
 }

@@ -87,7 +87,7 @@ func (t *target) acquire(ctx context.Context, q *Request, tm *Timeouts, fresh bo
 	for !fresh && len(t.idle) > 0 {
 		c := t.popIdle()
 		t.mu.Unlock()
-		if c.wire.alive() {
+		if c.alive() {
 			return c, nil
 		}
 		t.drop(c)
@@ -142,6 +142,7 @@ func (t *target) release(c *conn, reuse bool) {
 		t.discard(c)
 		return
 	}
+	c.head.Reset() // it points into buffers that others get now
 	c.rd.Idle()
 	t.mu.Lock()
 	t.inFlight--

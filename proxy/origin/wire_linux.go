@@ -17,6 +17,7 @@ type wire struct {
 
 	in, out       transfer
 	peeked        bool
+	dry           bool // Read takes what is there and does not wait
 	readFn        func(fd uintptr) bool
 	writeFn       func(fd uintptr) bool
 	peekFn        func(fd uintptr)
@@ -45,6 +46,9 @@ func newWire(nc net.Conn) *wire {
 // Read reads what is there, or waits.
 func (w *wire) Read(p []byte) (int, error) {
 	if w.raw == nil || len(p) == 0 {
+		if w.dry {
+			return 0, errNothing{}
+		}
 		n, err := w.Conn.Read(p)
 		w.read += int64(n)
 		return n, err
@@ -55,6 +59,8 @@ func (w *wire) Read(p []byte) (int, error) {
 	switch {
 	case err != nil:
 		return 0, err
+	case w.in.err == syscall.EAGAIN:
+		return 0, errNothing{}
 	case w.in.err != 0:
 		return 0, os.NewSyscallError("read", w.in.err)
 	case w.in.n == 0:
@@ -66,7 +72,7 @@ func (w *wire) Read(p []byte) (int, error) {
 
 func (w *wire) doRead(fd uintptr) bool {
 	w.in.n, w.in.err = rawIO(syscall.SYS_READ, fd, w.in.p)
-	return w.in.err != syscall.EAGAIN
+	return w.in.err != syscall.EAGAIN || w.dry
 }
 
 // Write writes all of p, or fails.

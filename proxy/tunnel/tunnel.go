@@ -166,9 +166,18 @@ func (t *tunnel) end(why Reason) bool {
 
 func (t *tunnel) close() {
 	t.closing.Do(func() {
-		t.client.Close()
-		t.origin.Close()
+		cut(t.client)
+		cut(t.origin)
 	})
+}
+
+// cut closes a connection without waiting for its peer. TLS would say farewell first, for up to five
+// seconds if nobody takes it; where a side has ended properly, closeWrite has said it already.
+func cut(c net.Conn) {
+	if over, ok := c.(interface{ NetConn() net.Conn }); ok {
+		over.NetConn().Close()
+	}
+	c.Close()
 }
 
 func (t *tunnel) overdue(now int64) Reason {

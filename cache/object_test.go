@@ -1,0 +1,147 @@
+package cache
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tzero-edge/tzero/cache/rfc9111"
+)
+
+// sample builds an object with a body from a head.
+func sample(t testing.TB, body string, lines ...string) Object {
+	t.Helper()
+	fields := list(lines...)
+	a := rfc9111.Assess(&rfc9111.Request{Method: []byte("GET")}, &rfc9111.Response{Status: 200, Fields: fields},
+		&rfc9111.Rules{}, t0, t0)
+	d := draft{id: 7, epoch: 9, status: 200, key: []byte("primary+suffix"), primary: 7, lines: fields, received: t0, judged: &a}
+	b, ok := d.build(len(body))
+	if !ok {
+		t.Fatal("does not fit")
+	}
+	return finish(append(b, body...), len(b))
+}
+
+func TestObjectKeepsWhatItWasGiven(t *testing.T) {
+	o := sample(t, "body", "Date: "+date(t0.Add(-2*time.Second)), "ETag: \"x\"", "Content-Type: text/plain",
+		"Last-Modified: "+date(t0.Add(-time.Hour)), "Cache-Control: max-age=60, stale-while-revalidate=5, stale-if-error=6",
+		"Age: 30", "Content-Length: 4", "Connection: x", "Empty:", "Link: a", "Link: b")
+	if o.Status() != 200 || o.ID() != 7 || o.Epoch() != 9 || string(o.Key()) != "primary+suffix" || string(o.Primary()) != "primary" {
+		t.Errorf("numbers: %d %d %d %q %q", o.Status(), o.ID(), o.Epoch(), o.Key(), o.Primary())
+	}
+	want := "Date: " + date(t0.Add(-2*time.Second)) + "\r\nETag: \"x\"\r\nContent-Type: text/plain\r\nLast-Modified: " +
+		date(t0.Add(-time.Hour)) + "\r\nCache-Control: max-age=60, stale-while-revalidate=5, stale-if-error=6\r\nEmpty: \r\nLink: a\r\nLink: b\r\n"
+	if string(o.Head()) != want {
+		t.Errorf("head: got\n%s", o.Head())
+	}
+	var joined bytes.Buffer
+	for _, f := range o.Fields(nil) {
+		fmt.Fprintf(&joined, "%s: %s\r\n", f.Name, f.Value)
+	}
+	if joined.String() != want {
+		t.Errorf("fields: got\n%s", joined.String())
+	}
+	if string(o.Body()) != "body" || string(o.ETag()) != `"x"` || !o.LastModified().Equal(t0.Add(-time.Hour)) {
+		t.Errorf("body %q, etag %q, modified %s", o.Body(), o.ETag(), o.LastModified())
+	}
+	if o.Age(t0.Add(5*time.Second)) != 35*time.Second || o.Left(t0) != 30*time.Second || !o.Fresh(t0) || o.Fresh(t0.Add(30*time.Second)) {
+		t.Errorf("age %s, left %s", o.Age(t0.Add(5*time.Second)), o.Left(t0))
+	}
+	if o.Age(t0.Add(-time.Hour)) != 30*time.Second {
+		t.Error("a clock set back made the object younger")
+	}
+	s := o.stored(t0)
+	if s.WhileStale != 5*time.Second || s.IfError != 6*time.Second {
+		t.Errorf("windows: %+v", s)
+	}
+}
+
+func TestObjectGetsADate(t *testing.T) {
+	for _, lines := range [][]string{{"X: 1"}, {"X: 1", "Date: yesterday"}} {
+		o := sample(t, "", lines...)
+		if string(o.Get("Date")) != date(t0) || o.Lines() != 2 {
+			t.Errorf("%q: got %s", lines, o.Head())
+		}
+	}
+}
+
+func TestObjectWithoutNamedFields(t *testing.T) {
+	o := sample(t, "", `Cache-Control: no-cache="A, b", private=Set-Cookie`, "a: 1", "B: 2", "c: 3", "Set-Cookie: x=y", "Date: "+date(t0))
+	if o.Get("a") != nil || o.Get("b") != nil || o.Get("set-cookie") != nil || string(o.Get("c")) != "3" {
+		t.Errorf("got %s", o.Head())
+	}
+}
+
+func TestHeadThatDoesNotFit(t *testing.T) {
+	d := draft{received: t0, judged: &rfc9111.Assessment{Date: t0}, lines: list("X: " + strings.Repeat("a", maxHeadBlock))}
+	if _, ok := d.build(0); ok {
+		t.Error("it was built")
+	}
+}
+
+func TestFinishDoesNotWasteMemory(t *testing.T) {
+	b := slices.Grow([]byte(nil), 1<<20)[:headSize]
+	if o := finish(append(b, "x"...), headSize); o.Size() > 200 {
+		t.Errorf("%d bytes for one", o.Size())
+	}
+}
+
+func TestDerivedDiesWithItsSource(t *testing.T) {
+	w := newWorld(t, nil, numbered("Cache-Control: max-age=60"))
+	w.get("/", t0)
+	o := w.c.Lookup(w.request("/"), t0).Object
+	if !w.c.PutDerived(o, "br", []byte("small")) {
+		t.Fatal("not taken")
+	}
+	if b, ok := w.c.GetDerived(o, "br"); !ok || string(b) != "small" {
+		t.Errorf("got %q %v", b, ok)
+	}
+	if _, ok := w.c.GetDerived(o, "gzip"); ok {
+		t.Error("another coding answered")
+	}
+	w.get("/", t0.Add(time.Hour))
+	o = w.c.Lookup(w.request("/"), t0.Add(time.Hour)).Object
+	if _, ok := w.c.GetDerived(o, "br"); ok {
+		t.Error("it outlived its source")
+	}
+}
+
+func TestAForeignObjectUnderTheSameHashIsAMiss(t *testing.T) {
+	w := newWorld(t, nil, numbered("Cache-Control: max-age=60"))
+	w.get("/", t0)
+	q := w.request("/other")
+	q.buildKey(w.c)
+	w.tier.m[q.hash] = w.c.Lookup(w.request("/"), t0).Object
+	if res := w.c.Lookup(q, t0); res.Verdict != Miss {
+		t.Errorf("got %s", res.Verdict)
+	}
+}
+
+// FuzzDecode: whatever the blob, no accessor of a decoded object reads outside it.
+func FuzzDecode(f *testing.F) {
+	f.Add(sample(f, "body", "ETag: \"x\"", "Cache-Control: max-age=60").Bytes())
+	f.Add(small(kindVary, 1, 0, []byte("k"), 1, []byte("\x03abc")).Bytes())
+	damaged := bytes.Clone(sample(f, "body", "A: b").Bytes())
+	binary.LittleEndian.PutUint32(damaged[atHead:], 1<<31)
+	f.Add(damaged)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		o, ok := Decode(b)
+		if !ok {
+			return
+		}
+		o.Fields(nil)
+		o.ETag()
+		o.LastModifiedValue()
+		o.stored(t0)
+		o.Head()
+		namesOf(o)
+		appendSuffix(nil, o, &Request{Policy: &Policy{}})
+		if n := headSize + len(o.Key()) + o.Lines()*lineSize + len(o.Head()) + len(o.Body()); n != len(b) {
+			t.Fatalf("%d of %d bytes are accounted for", n, len(b))
+		}
+	})
+}

@@ -1,0 +1,588 @@
+package rfc9111
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+	"testing/quick"
+	"time"
+
+	"github.com/tzero-edge/tzero/internal/field"
+)
+
+var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// fields makes a list of "Name: value" lines separated by newlines or " | ".
+func fields(s string) field.List {
+	var l field.List
+	for line := range strings.SplitSeq(strings.ReplaceAll(s, " | ", "\n"), "\n") {
+		if name, value, ok := strings.Cut(line, ":"); ok {
+			l.AddString(strings.TrimSpace(name), strings.TrimSpace(value))
+		}
+	}
+	return l
+}
+
+func at(d time.Duration) string { return string(AppendDate(nil, now.Add(d))) }
+
+func TestParseDate(t *testing.T) {
+	want := time.Date(1994, 11, 6, 8, 49, 37, 0, time.UTC)
+	for _, s := range []string{"Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"} {
+		if got, ok := ParseDate([]byte(s), now); !ok || !got.Equal(want) {
+			t.Errorf("%q: got %s %v", s, got, ok)
+		}
+	}
+	for s, year := range map[string]int{
+		"Sunday, 06-Nov-94 08:49:37 GMT": 1994, "Saturday, 06-Nov-70 08:49:37 GMT": 2070,
+		"Friday, 01-Jan-76 08:49:37 GMT": 2076, "Monday, 02-Mar-76 12:00:00 GMT": 1976,
+	} {
+		if got, ok := ParseDate([]byte(s), now); !ok || got.Year() != year {
+			t.Errorf("%q: got %s %v, want %d", s, got, ok, year)
+		}
+	}
+	for _, s := range []string{
+		"", "0", "foo", "Sun, 06 Nov 1994 08:49:37", "Sun, 06 Nov 1994 08:49:37 UTC", "Sun, 06 Nov 1994 08:49:37 gmt",
+		"Sun,  06 Nov 1994 08:49:37 GMT", "Sun, 06  Nov  1994 08:49:37 GMT", "Sun, 6 Nov 1994 08:49:37 GMT",
+		"Sun, 06 Nov 1994 8:49:37 GMT", "sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 nov 1994 08:49:37 GMT",
+		"Sun 06 Nov 1994 08:49:37 GMT", "Sun, 06-Nov-1994 08:49:37 GMT", "Sun, 06 Nov 94 08:49:37 GMT",
+		"Sun, 06 Nov 1994 08.49.37 GMT", "Sun, 31 Feb 1994 08:49:37 GMT", "Sun, 06 Nov 1994 24:49:37 GMT",
+		"Sun, 06 Nov 1994 08:60:37 GMT", "Sun, 06 Nov 1994 08:49:61 GMT", "Sun, 00 Nov 1994 08:49:37 GMT",
+		"Sun, 06 Nov 1994 08:49:37 GMT ", " Sun, 06 Nov 1994 08:49:37 GMT", "Son, 06 Nov 1994 08:49:37 GMT",
+		"Sunday, 06-Nov-94 08:49:37 gmt", "Sunda, 06-Nov-94 08:49:37 GMT", "Sun Nov 6 08:49:37 1994", "Sun Nov 06 08:49:37 199x",
+		"Sun, 06 Nov +994 08:49:37 GMT",
+	} {
+		if got, ok := ParseDate([]byte(s), now); ok {
+			t.Errorf("%q was read as %s", s, got)
+		}
+	}
+}
+
+func TestDateRoundTrip(t *testing.T) {
+	f := func(n uint32) bool {
+		want := time.Unix(int64(n), 0)
+		got, ok := ParseDate(AppendDate(nil, want), want)
+		return ok && got.Equal(want)
+	}
+	if err := quick.Check(f, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDirectives(t *testing.T) {
+	check := func(in string, flags Flag, maxAge int64) {
+		t.Helper()
+		d := Parse(fields(in), "Cache-Control")
+		if d.Flags != flags || d.MaxAge != maxAge {
+			t.Errorf("%q: got %b max-age=%d, want %b max-age=%d", in, d.Flags, d.MaxAge, flags, maxAge)
+		}
+	}
+	check("Cache-Control: max-age=3600", MaxAge, 3600)
+	check("Cache-Control: MaX-aGe=3600, PUBLIC", MaxAge|Public, 3600)
+	check(`Cache-Control: max-age="3600"`, MaxAge, 3600)
+	check("Cache-Control: max-age='3600'", MaxAge, 0)
+	check("Cache-Control: max-age=003600", MaxAge, 3600)
+	check("Cache-Control: max-age=99999999999999999999", MaxAge, MaxDelta)
+	check("Cache-Control: max-age=-1", MaxAge, 0)
+	check("Cache-Control: max-age=1.5", MaxAge, 0)
+	check("Cache-Control: max-age", MaxAge, 0)
+	check("Cache-Control: max-age=", MaxAge, 0)
+	check("Cache-Control: max-age =5", MaxAge|Unreadable, 0)
+	check("Cache-Control: max-age= 5", MaxAge|Unreadable, 0)
+	check("Cache-Control: max-age=5; public", MaxAge|Unreadable, 0)
+	check("Cache-Control: max-age=5 public", MaxAge|Unreadable, 0)
+	check("Cache-Control: max-age=1, max-age=3600", MaxAge, 1)
+	check("Cache-Control: max-age=3600 | Cache-Control: max-age=1", MaxAge, 3600)
+	check(`Cache-Control: extension="max-age=3600", max-age=1`, MaxAge, 1)
+	check(`Cache-Control: extension="a\", max-age=3600", max-age=1`, MaxAge, 1)
+	check(`Cache-Control: extension="max-age=3600`, 0, 0)
+	check(", ,  max-age=1", 0, 0)
+	check("Cache-Control: , ,no-store,, private ,", NoStore|Private, 0)
+	check("Cache-Control: =5, max-age=1", Unreadable|MaxAge, 1)
+	check(`Cache-Control: no-cache="a, b", max-age=5`, NoCacheFields|MaxAge, 5)
+	check(`Cache-Control: no-cache=""`, NoCache, 0)
+	check(`Cache-Control: no-cache="a", no-cache`, NoCacheFields|NoCache, 0)
+	check(`Cache-Control: private="a" | Cache-Control: private="b"`, PrivateFields|Private, 0)
+	check("Cache-Control: private=set-cookie", PrivateFields, 0)
+	check("Cache-Control: private foo", Private|Unreadable, 0)
+	d := Parse(fields(`Cache-Control: no-cache="a, Set-Cookie", private="X-B", max-stale`), "Cache-Control")
+	if !d.Strips("set-cookie") || !d.Strips("A") || !d.Strips("x-b") || d.Strips("b") || d.MaxStale != MaxDelta {
+		t.Errorf("got %+v", d)
+	}
+}
+
+func TestAge(t *testing.T) {
+	check := func(in string, want time.Duration, ok bool) {
+		t.Helper()
+		if got, good := AgeValue(fields(in)); good != ok || (ok && got != want) {
+			t.Errorf("%q: got %s %v", in, got, good)
+		}
+	}
+	check("", 0, true)
+	check("Age: 30", 30*time.Second, true)
+	check("Age: 0,7200", 0, true)
+	check("Age: 7200,0", 7200*time.Second, true)
+	for _, bad := range []string{"abc", "-1", "1.0", "7200;foo=bar", "", "0, 0", "3600, 3600", "2147483648", "99999999999", "+1"} {
+		check("Age: "+bad, 0, false)
+	}
+	check("Age: 0 | Age: 0", 0, false)
+	check("Age: 0 | Age: 7200", 0, false)
+}
+
+// TestInitialAge is §4.2.3.
+func TestInitialAge(t *testing.T) {
+	check := func(in string, date, delay, want time.Duration) {
+		t.Helper()
+		if got := InitialAge(fields(in), now.Add(date), now.Add(-delay), now); got != want {
+			t.Errorf("%q date %s delay %s: got %s, want %s", in, date, delay, got, want)
+		}
+	}
+	check("", 0, 0, 0)
+	check("", -10*time.Second, 0, 10*time.Second)             // apparent_age
+	check("", 10*time.Second, 0, 0)                           // a fast clock
+	check("Age: 30", 0, 0, 30*time.Second)                    // age_value
+	check("Age: 30", 0, 5*time.Second, 35*time.Second)        // response_delay
+	check("Age: 30", -60*time.Second, 0, 60*time.Second)      // the greater of both
+	check("Age: x", 0, 0, MaxDelta*time.Second)               // unreadable: older than anything
+	check("", -200*365*24*time.Hour, 0, MaxDelta*time.Second) // and never more than that
+}
+
+type judged struct {
+	request  string
+	status   int
+	response string
+	change   func(*Rules)
+	query    bool
+	body     bool
+}
+
+var defaults = Rules{HeuristicMax: 10 * time.Minute, HTMLMax: 10 * time.Minute, ServerErrorMax: time.Second}
+
+func assess(c judged) Assessment {
+	if c.status == 0 {
+		c.status = 200
+	}
+	rules := defaults
+	if c.change != nil {
+		c.change(&rules)
+	}
+	req := Request{Method: []byte("GET"), Fields: fields(c.request), HasQuery: c.query, HasBody: c.body}
+	return Assess(&req, &Response{c.status, fields(c.response)}, &rules, now, now)
+}
+
+// TestStorable is §3 with §3.3 and §3.5, and tzero's own rules.
+func TestStorable(t *testing.T) {
+	check := func(c judged, want Reason) {
+		t.Helper()
+		if a := assess(c); a.Reason != want {
+			t.Errorf("%+v: got %q, want %q", c, a.Reason, want)
+		}
+	}
+	fresh := "Cache-Control: max-age=60"
+	check(judged{response: fresh}, Storable)
+	check(judged{response: "Expires: " + at(time.Minute)}, Storable)
+	check(judged{response: ""}, NotImplicit)
+	check(judged{response: `ETag: "a"`}, Storable)
+	check(judged{response: `ETag: "a"`, request: "Cookie: a=b"}, NotCookie)
+	check(judged{response: `ETag: "a" | Cache-Control: max-age=0`}, Storable)
+	check(judged{response: `ETag: "a" | Cache-Control: no-cache`}, Storable)
+	check(judged{response: `Cache-Control: no-cache`}, NotStaleOnArrival)
+	check(judged{response: `Cache-Control: max-age=0`}, NotStaleOnArrival)
+	check(judged{response: `Cache-Control: max-age=0, stale-while-revalidate=60`}, Storable)
+	check(judged{response: fresh + " | Age: 61"}, NotStaleOnArrival)
+	check(judged{response: fresh, request: "Cookie: a=b"}, Storable)
+	check(judged{response: fresh, body: true}, NotRequestBody)
+	check(judged{response: fresh, request: "Cache-Control: no-store"}, NotRequestNoStore)
+
+	check(judged{response: "Cache-Control: max-age=60, no-store"}, NotNoStore)
+	check(judged{response: "Cache-Control: max-age=60, No-StOrE"}, NotNoStore)
+	check(judged{response: "Cache-Control: max-age=60, private"}, NotPrivate)
+	check(judged{response: `Cache-Control: max-age=60, private="X"`}, Storable)
+	check(judged{response: fresh + " | Vary: *"}, NotVaryAny)
+	check(judged{response: fresh + " | Vary: | Vary: a, *"}, NotVaryAny)
+	check(judged{response: fresh + " | Vary: a b"}, NotVaryAny)
+	check(judged{response: fresh + " | Vary: a,b,c,d,e,f,g,h,A"}, Storable)
+	check(judged{response: fresh + " | Vary: a,b,c,d,e,f,g,h,i"}, NotVaryMany)
+	check(judged{response: fresh + " | Vary: Accept-Encoding | Content-Encoding: br"}, Storable)
+	check(judged{response: fresh + " | Vary: Accept-Encoding | Content-Encoding: deflate"}, NotCoding)
+	check(judged{response: fresh + " | Content-Encoding: deflate"}, Storable)
+	check(judged{response: fresh + " | Set-Cookie: a=b"}, NotSetCookie)
+	check(judged{response: `Cache-Control: max-age=60, no-cache="set-cookie" | Set-Cookie: a=b`}, Storable)
+	check(judged{response: fresh + " | Set-Cookie: a=b", change: func(r *Rules) { r.StoreSetCookie = true }}, Storable)
+	check(judged{response: fresh + " | Content-Type: text/event-stream; charset=utf-8"}, NotEventStream)
+
+	auth := "Authorization: Basic eDp5"
+	check(judged{request: auth, response: fresh}, NotAuthorization)
+	check(judged{request: auth, response: fresh + ", public"}, Storable)
+	check(judged{request: auth, response: fresh + ", must-revalidate"}, Storable)
+	check(judged{request: auth, response: "Cache-Control: s-maxage=60"}, Storable)
+	check(judged{request: auth, response: fresh + ", proxy-revalidate"}, NotAuthorization)
+
+	for _, status := range []int{200, 203, 204, 299, 301, 302, 303, 307, 308, 404, 410, 499, 500, 502, 503, 504, 599} {
+		check(judged{status: status, response: fresh}, Storable)
+	}
+	for _, status := range []int{100, 103, 199} {
+		check(judged{status: status, response: fresh}, NotStatusInterim)
+	}
+	check(judged{status: 206, response: fresh}, NotStatusPartial)
+	check(judged{status: 304, response: fresh}, NotStatusPartial)
+	for _, status := range []int{400, 408, 413, 428, 429, 431, 511} {
+		check(judged{status: status, response: fresh}, NotStatus)
+	}
+	for _, status := range []int{404, 500, 503} {
+		check(judged{status: status, response: "Last-Modified: " + at(-time.Hour) + " | Date: " + at(0)}, NotStatus)
+	}
+	check(judged{status: 599, response: fresh + ", must-understand"}, NotUnderstood)
+	check(judged{status: 200, response: fresh + ", must-understand, no-store"}, Storable)
+	check(judged{status: 599, response: fresh + ", must-understand, no-store"}, NotUnderstood)
+
+	if a := Assess(&Request{Method: []byte("POST")}, &Response{200, fields(fresh)}, &defaults, now, now); a.Reason != NotMethod {
+		t.Errorf("POST: got %q", a.Reason)
+	}
+}
+
+// TestLifetime is §4.2.1 and §4.2.2.
+func TestLifetime(t *testing.T) {
+	check := func(c judged, want time.Duration) {
+		t.Helper()
+		if a := assess(c); a.Lifetime != want {
+			t.Errorf("%+v: got %s, want %s", c, a.Lifetime, want)
+		}
+	}
+	date := "Date: " + at(0) + " | "
+	check(judged{response: "Cache-Control: max-age=60, s-maxage=5 | Expires: " + at(time.Hour)}, 5*time.Second)
+	check(judged{response: "Cache-Control: max-age=60 | Expires: " + at(time.Hour)}, time.Minute)
+	check(judged{response: "Cache-Control: max-age=60 | Expires: 0"}, time.Minute)
+	check(judged{response: date + "Expires: " + at(time.Hour)}, time.Hour)
+	check(judged{response: "Date: foo | Expires: " + at(10*time.Second)}, 10*time.Second)
+	check(judged{response: "Date: " + at(400*time.Second) + " | Expires: " + at(300*time.Second)}, 0)
+	check(judged{response: date + "Expires: 0"}, 0)
+	check(judged{response: date + "Expires: " + at(time.Hour) + " | Expires: " + at(time.Minute)}, 0)
+	check(judged{response: date + "Expires: " + at(time.Hour) + " | Expires: " + at(time.Hour)}, time.Hour)
+
+	modified := date + "Last-Modified: " + at(-1000*time.Second)
+	check(judged{response: modified}, 100*time.Second)
+	check(judged{response: date + "Last-Modified: " + at(-240*time.Hour)}, 10*time.Minute)
+	check(judged{response: date + "Last-Modified: " + at(time.Hour)}, 0)
+	check(judged{response: modified, query: true}, 0)
+	check(judged{response: modified, request: "Cookie: a=b"}, 0)
+	check(judged{response: modified, status: 201}, 0)
+	check(judged{response: modified, status: 599}, 0)
+	check(judged{response: modified + " | Cache-Control: public", status: 299}, 100*time.Second)
+	check(judged{response: modified, change: func(r *Rules) { r.HeuristicMax = 0 }}, 0)
+
+	html := " | Content-Type: Text/HTML; charset=utf-8"
+	check(judged{response: "Cache-Control: max-age=31536000" + html}, 10*time.Minute)
+	check(judged{response: "Cache-Control: max-age=31536000 | Age: 100" + html}, 10*time.Minute+100*time.Second)
+	check(judged{response: "Cache-Control: max-age=31536000" + html, change: func(r *Rules) { r.HTMLMax = 0 }}, 31536000*time.Second)
+	check(judged{response: "Cache-Control: max-age=60", status: 500}, time.Second)
+	check(judged{response: "", status: 404, change: func(r *Rules) { r.NegativeTTL = 5 * time.Second }}, 5*time.Second)
+	check(judged{response: "", status: 501, change: func(r *Rules) { r.NegativeTTL = 5 * time.Second }}, time.Second)
+	check(judged{response: "", status: 500, change: func(r *Rules) { r.NegativeTTL = 5 * time.Second }}, 0)
+	check(judged{response: "Cache-Control: max-age=60", status: 404, change: func(r *Rules) { r.NegativeTTL = 5 * time.Second }}, time.Minute)
+
+	ttl := func(r *Rules) { r.Mode, r.TTL = TTL, time.Hour }
+	check(judged{response: "Cache-Control: max-age=0, private" + html, change: ttl}, time.Hour)
+	check(judged{response: "Cache-Control: max-age=5 | Age: 100", change: ttl}, time.Hour+100*time.Second)
+	check(judged{response: "Cache-Control: max-age=5", status: 404, change: ttl}, 5*time.Second)
+}
+
+func TestWindows(t *testing.T) {
+	check := func(cc string, change func(*Rules), while, failing time.Duration) {
+		t.Helper()
+		a := assess(judged{response: "Cache-Control: " + cc, change: change})
+		if a.WhileStale != while || a.IfError != failing {
+			t.Errorf("%q: got %s and %s", cc, a.WhileStale, a.IfError)
+		}
+	}
+	operator := func(r *Rules) { r.WhileStale, r.IfError = time.Minute, time.Hour }
+	check("max-age=5, stale-while-revalidate=7, stale-if-error=9", nil, 7*time.Second, 9*time.Second)
+	check("s-maxage=5, stale-while-revalidate=7", operator, 7*time.Second, 0)
+	check("max-age=5", operator, time.Minute, time.Hour)
+	check("max-age=5, stale-while-revalidate=7", operator, 7*time.Second, time.Hour)
+	check("max-age=5, must-revalidate, stale-while-revalidate=7", operator, 0, 0)
+	check("max-age=5, proxy-revalidate, stale-if-error=7", operator, 0, 0)
+	check("no-cache, stale-if-error=7", operator, 0, 0)
+	check("max-age=0", operator, 0, 0)
+}
+
+// TestReuse is §4.2, §4.2.4 and §5.2.1.
+func TestReuse(t *testing.T) {
+	check := func(request string, s Stored, use Use, reason Reason) {
+		t.Helper()
+		d := RequestDirectives(fields(request))
+		if s.Lifetime == 0 {
+			s.Lifetime = 60 * time.Second
+		}
+		s.Resident = s.Age
+		got, why := Reuse(&s, &d, time.Second)
+		if got != use || why != reason {
+			t.Errorf("%q %+v: got %d %q, want %d %q", request, s, got, why, use, reason)
+		}
+	}
+	sec := time.Second
+	check("", Stored{Age: 59 * sec}, UseFresh, "")
+	check("", Stored{Age: 60 * sec}, UseValidate, StaleExpired)
+	check("", Stored{Age: 1 * sec, Traits: TraitNoCache}, UseValidate, StaleNoCache)
+	check("", Stored{Age: 70 * sec, WhileStale: 11 * sec}, UseRefresh, StaleRevalidate)
+	check("", Stored{Age: 70 * sec, WhileStale: 10 * sec}, UseValidate, StaleExpired)
+	check("", Stored{Age: 70 * sec, WhileStale: 11 * sec, Traits: TraitRevalidate}, UseValidate, StaleExpired)
+	check("Cache-Control: no-cache", Stored{Age: 1 * sec}, UseValidate, StaleReload)
+	check("Cache-Control: no-cache", Stored{Age: sec / 2}, UseFresh, "")
+	check("Pragma: no-cache", Stored{Age: 1 * sec}, UseValidate, StaleReload)
+	check("Pragma: no-cache | Cache-Control: max-age=30", Stored{Age: 1 * sec}, UseFresh, "")
+	check("Pragma: no-cache | Cache-Control: foo", Stored{Age: 1 * sec}, UseFresh, "")
+	check("Cache-Control: max-age=10", Stored{Age: 10 * sec}, UseFresh, "")
+	check("Cache-Control: max-age=10", Stored{Age: 11 * sec}, UseValidate, StaleMaxAge)
+	check("Cache-Control: min-fresh=10", Stored{Age: 50 * sec}, UseFresh, "")
+	check("Cache-Control: min-fresh=11", Stored{Age: 50 * sec}, UseValidate, StaleMinFresh)
+	check("Cache-Control: max-stale=10", Stored{Age: 70 * sec}, UseStale, StaleMaxStale)
+	check("Cache-Control: max-stale=9", Stored{Age: 70 * sec}, UseValidate, StaleExpired)
+	check("Cache-Control: max-stale", Stored{Age: 7000 * sec}, UseStale, StaleMaxStale)
+	check("Cache-Control: max-stale", Stored{Age: 70 * sec, Traits: TraitRevalidate}, UseValidate, StaleExpired)
+	check("Cache-Control: max-stale", Stored{Age: 70 * sec, Traits: TraitSMaxAge}, UseValidate, StaleExpired)
+}
+
+// TestFreshnessIsMonotonic: once a response needs validation, waiting does not make it reusable again; and
+// a longer lifetime never makes it less reusable.
+func TestFreshnessIsMonotonic(t *testing.T) {
+	f := func(age, later, life, more, while uint16, traits uint8) bool {
+		d := Directives{}
+		s := Stored{Age: time.Duration(age), Lifetime: time.Duration(life), WhileStale: time.Duration(while), Traits: Trait(traits)}
+		use, _ := Reuse(&s, &d, 0)
+		old := s
+		old.Age += time.Duration(later)
+		then, _ := Reuse(&old, &d, 0)
+		longer := s
+		longer.Lifetime += time.Duration(more)
+		better, _ := Reuse(&longer, &d, 0)
+		rank := func(u Use) int { return map[Use]int{UseFresh: 0, UseRefresh: 1, UseStale: 1, UseValidate: 2}[u] }
+		return rank(then) >= rank(use) && rank(better) <= rank(use)
+	}
+	if err := quick.Check(f, &quick.Config{MaxCount: 20000}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestReuseOnFailure(t *testing.T) {
+	check := func(request string, s Stored, f Failure, want Reason) {
+		t.Helper()
+		d := RequestDirectives(fields(request))
+		s.Lifetime = 60 * time.Second
+		ok, why := ReuseOnFailure(&s, &d, f, time.Hour)
+		if ok != (want != StaleExpired) || why != want {
+			t.Errorf("%q %+v %d: got %v %q", request, s, f, ok, why)
+		}
+	}
+	sec := time.Second
+	check("", Stored{Age: 70 * sec, IfError: 20 * sec}, FailureStatus, StaleError)
+	check("", Stored{Age: 80 * sec, IfError: 20 * sec}, FailureStatus, StaleExpired)
+	check("", Stored{Age: 80 * sec, IfError: 20 * sec}, FailureDown, StaleDown)
+	check("", Stored{Age: 4000 * sec}, FailureDown, StaleExpired)
+	check("Cache-Control: stale-if-error=30", Stored{Age: 80 * sec}, FailureStatus, StaleError)
+	check("Cache-Control: stale-if-error=30", Stored{Age: 80 * sec, Traits: TraitSMaxAge}, FailureStatus, StaleExpired)
+	for _, trait := range []Trait{TraitNoCache, TraitRevalidate, TraitSMaxAge} {
+		check("", Stored{Age: 61 * sec, Traits: trait}, FailureDown, StaleExpired)
+	}
+	check("", Stored{Age: 61 * sec, Traits: TraitSMaxAge, IfError: 5 * sec}, FailureDown, StaleError)
+}
+
+// TestSelecting is §4.1.
+func TestSelecting(t *testing.T) {
+	check := func(name, a, b string, same bool) {
+		t.Helper()
+		x := string(AppendSelecting(nil, fields(a), []byte(name)))
+		y := string(AppendSelecting(nil, fields(b), []byte(name)))
+		if (x == y) != same {
+			t.Errorf("%s: %q and %q: %q %q", name, a, b, x, y)
+		}
+	}
+	check("Foo", "Foo: 1", "foo: 1", true)
+	check("Foo", "Foo: 1", "Foo: 2", false)
+	check("Foo", "Foo: 1", "", false)
+	check("Foo", "Foo:", "", false)
+	check("Foo", "Foo: 1, 2", "Foo: 1 | Foo: 2", true)
+	check("Foo", "Foo: 1,2", "Foo:  1 , 2 ", true)
+	check("Foo", "Foo: 1, 2", "Foo: 2, 1", false)
+	check("Foo", `Foo: "1, 2"`, `Foo: "1,2"`, false)
+	check("Foo", "Foo: a", "Foo: A", false)
+	check("Accept-Language", "Accept-Language: en, de", "Accept-Language: DE ,en", true)
+	check("Accept-Language", "Accept-Language: en;q=0.5", "Accept-Language: en; q=0.5", true)
+	check("Accept-Language", "Accept-Language: en;q=0.5, de", "Accept-Language: en, de;q=0.5", false)
+	check("Accept-Encoding", "Accept-Encoding: gzip, deflate, br", "Accept-Encoding: br;q=0.9,GZIP", true)
+	check("Accept-Encoding", "Accept-Encoding: gzip", "Accept-Encoding: gzip;q=0", false)
+	check("Accept-Encoding", "Accept-Encoding: gzip;q=0.000", "", true)
+	check("Accept-Encoding", "Accept-Encoding: *", "Accept-Encoding: gzip, br, zstd", true)
+	check("Accept-Encoding", "Accept-Encoding: *, br;q=0", "Accept-Encoding: gzip, zstd", true)
+	check("Accept-Encoding", "Accept-Encoding: identity;q=0, br", "Accept-Encoding: br", false)
+}
+
+func TestAcceptEncodingRoundTrip(t *testing.T) {
+	for set := range Coding(16) {
+		v := AppendAcceptEncoding(nil, set)
+		if got := Accepted(fields("Accept-Encoding: " + string(v))); got != set {
+			t.Errorf("%04b: %q gives %04b", set, v, got)
+		}
+	}
+}
+
+// TestCondition is §4.3.2 and RFC 9110 §13.2.2.
+func TestCondition(t *testing.T) {
+	modified := now.Add(-time.Hour)
+	check := func(request, etag string, want Verdict) {
+		t.Helper()
+		if got := Condition(fields(request), 200, []byte(etag), modified, now, now); got != want {
+			t.Errorf("%q on %s: got %d", request, etag, got)
+		}
+	}
+	check("", `"a"`, Send)
+	check(`If-None-Match: "a"`, `"a"`, NotModified)
+	check(`If-None-Match: W/"a"`, `"a"`, NotModified)
+	check(`If-None-Match: "a"`, `W/"a"`, NotModified)
+	check(`If-None-Match: "b", "a"`, `"a"`, NotModified)
+	check(`If-None-Match: "b" | If-None-Match: "a"`, `"a"`, NotModified)
+	check(`If-None-Match: "b,a"`, `"a"`, Send)
+	check(`If-None-Match: "a\"`, `"a\"`, NotModified)
+	check(`If-None-Match: *`, "", NotModified)
+	check(`If-None-Match: "*"`, `"a"`, Send)
+	check(`If-None-Match: "A"`, `"a"`, Send)
+	check(`If-None-Match: a`, `a`, NotModified)
+	check(`If-None-Match:`, ``, Send)
+	check("If-None-Match: \"b\" | If-Modified-Since: "+at(0), `"a"`, Send)
+	check("If-None-Match: \"a\" | If-Modified-Since: "+at(-2*time.Hour), `"a"`, NotModified)
+	check("If-Modified-Since: "+at(-time.Hour), "", NotModified)
+	check("If-Modified-Since: "+at(0), "", NotModified)
+	check("If-Modified-Since: "+at(-time.Hour-time.Second), "", Send)
+	check("If-Modified-Since: foo", "", Send)
+	check("If-Modified-Since: "+at(0)+" | If-Modified-Since: "+at(0), "", Send)
+	if Condition(fields(`If-None-Match: "a"`), 404, []byte(`"a"`), modified, now, now) != Send {
+		t.Error("a condition applied to a 404")
+	}
+	if Condition(fields("If-Modified-Since: "+at(time.Hour)), 200, nil, time.Time{}, now, now) != NotModified {
+		t.Error("the date does not stand in for Last-Modified")
+	}
+}
+
+// TestRange is RFC 9110 §14.1.2, §14.2 and §13.1.5.
+func TestRange(t *testing.T) {
+	check := func(request string, want Range) {
+		t.Helper()
+		if got := RangeOf(fields(request), 10, []byte(`"a"`), now.Add(-time.Hour), now, now); got != want {
+			t.Errorf("%q: got %+v, want %+v", request, got, want)
+		}
+	}
+	whole := Range{}
+	check("", whole)
+	check("Range: bytes=0-1", Range{Part, 0, 2})
+	check("Range: BYTES=0-1", Range{Part, 0, 2})
+	check("Range: bytes=1-", Range{Part, 1, 9})
+	check("Range: bytes=-1", Range{Part, 9, 1})
+	check("Range: bytes=-20", Range{Part, 0, 10})
+	check("Range: bytes=5-99999999999999999999999", Range{Part, 5, 5})
+	check("Range: bytes=9-9", Range{Part, 9, 1})
+	check("Range: bytes=10-", Range{Kind: Unsatisfiable})
+	check("Range: bytes=10-11", Range{Kind: Unsatisfiable})
+	check("Range: bytes=-0", Range{Kind: Unsatisfiable})
+	for _, v := range []string{"bytes=5-4", "bytes=-", "bytes=", "bytes", "bytes=a-b", "bytes=0-1,3-4", "items=0-1", "bytes=0-1-2", "bytes=--1", "bytes=+1-2", "bytes =0-1"} {
+		check("Range: "+v, whole)
+	}
+	check("Range: bytes=0-1 | Range: bytes=0-1", whole)
+	check(`Range: bytes=0-1 | If-Range: "a"`, Range{Part, 0, 2})
+	check(`Range: bytes=0-1 | If-Range: W/"a"`, whole)
+	check(`Range: bytes=0-1 | If-Range: "b"`, whole)
+	check("Range: bytes=0-1 | If-Range: "+at(-time.Hour), Range{Part, 0, 2})
+	check("Range: bytes=0-1 | If-Range: "+at(-time.Hour+time.Second), whole)
+	if got := RangeOf(fields("Range: bytes=0-1 | If-Range: "+at(-time.Second)), 10, nil, now.Add(-time.Second), now, now); got != whole {
+		t.Error("a weak Last-Modified passed If-Range")
+	}
+	if got := RangeOf(fields("Range: bytes=-5"), 0, nil, now, now, now); got.Kind != Unsatisfiable {
+		t.Errorf("empty body: %+v", got)
+	}
+}
+
+// TestMerge is §3.2 and §4.3.4.
+func TestMerge(t *testing.T) {
+	stored := fields(`ETag: "a" | X: 1 | X: 2 | Content-Length: 5 | Content-Encoding: br | Content-Type: a/b | Keep: 1`)
+	got := Merge(stored, fields(`ETag: "b" | x: 3 | Content-Length: 0 | Content-Encoding: gzip | Content-Type: c/d | New: 1`))
+	want := fields(`ETag: "a" | Content-Length: 5 | Content-Encoding: br | Keep: 1 | x: 3 | Content-Type: c/d | New: 1`)
+	if len(got) != len(want) {
+		t.Fatalf("got %s", got)
+	}
+	for i := range want {
+		if string(got[i].Name) != string(want[i].Name) || string(got[i].Value) != string(want[i].Value) {
+			t.Errorf("line %d: got %s, want %s", i, got[i], want[i])
+		}
+	}
+}
+
+func FuzzDirectives(f *testing.F) {
+	for _, s := range []string{"max-age=3600", `no-cache="a, b", private`, `x="\"", max-age=1`, "max-age =1;", ",,=", `"`, "s-maxage=99999999999999999999"} {
+		f.Add(s, "Cookie: a")
+	}
+	f.Fuzz(func(t *testing.T, a, b string) {
+		l := field.List{{Name: []byte("Cache-Control"), Value: []byte(a)}, {Name: []byte("Cache-Control"), Value: []byte(b)}}
+		d := Parse(l, "Cache-Control")
+		for _, n := range []int64{d.MaxAge, d.SMaxAge, d.MinFresh, d.MaxStale, d.StaleIfError, d.StaleWhileRevalidate} {
+			if n < 0 || n > MaxDelta {
+				t.Fatalf("%q %q: %+v", a, b, d)
+			}
+		}
+		// A restriction stays one, whatever stands in front of it as a whole member.
+		more := append(l, field.Field{Name: []byte("Cache-Control"), Value: []byte("no-store, private")})
+		if e := Parse(more, "Cache-Control"); !e.Has(NoStore | Private) {
+			t.Fatalf("%q %q hide no-store", a, b)
+		}
+	})
+}
+
+func FuzzDate(f *testing.F) {
+	for _, s := range []string{"Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994", "Wednesday, 29-Feb-24 23:59:60 GMT"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got, ok := ParseDate(b, now)
+		if !ok {
+			return
+		}
+		if again, ok := ParseDate(AppendDate(nil, got), now); !ok || !again.Equal(got) {
+			t.Fatalf("%q: %s is not stable", b, got)
+		}
+	})
+}
+
+func FuzzVary(f *testing.F) {
+	f.Add("Accept-Encoding, Cookie", "gzip, br", "en")
+	f.Add(",*", `"`, "")
+	f.Add("a\x00", "x;q=0", "a,b,c")
+	f.Fuzz(func(t *testing.T, vary, a, b string) {
+		v := VaryOf(field.List{{Name: []byte("Vary"), Value: []byte(vary)}})
+		l := field.List{{Name: []byte("Accept-Encoding"), Value: []byte(a)}, {Name: []byte("Accept-Language"), Value: []byte(b)}, {Name: []byte("Cookie"), Value: []byte(a + b)}}
+		for _, n := range v.Names[:v.N] {
+			once := AppendSelecting(nil, l, n)
+			if twice := AppendSelecting(nil, l.Clone(), n); string(once) != string(twice) {
+				t.Fatalf("%q: %q %q", n, once, twice)
+			}
+		}
+	})
+}
+
+func FuzzRange(f *testing.F) {
+	for _, s := range []string{"bytes=0-1", "bytes=-5", "bytes=5-", "bytes=1-0", "bytes=,", "x=1-2"} {
+		f.Add(s, int64(10))
+	}
+	f.Fuzz(func(t *testing.T, s string, size int64) {
+		size &= 1<<40 - 1
+		r := RangeOf(field.List{{Name: []byte("Range"), Value: []byte(s)}}, size, nil, now, now, now)
+		if r.Kind == Part && (r.Offset < 0 || r.Length <= 0 || r.Offset+r.Length > size) {
+			t.Fatalf("%q of %d: %+v", s, size, r)
+		}
+	})
+}
+
+func BenchmarkAssess(b *testing.B) {
+	req := Request{Method: []byte("GET"), Fields: fields("Cookie: a=b | Accept-Encoding: gzip")}
+	resp := Response{200, fields("Date: " + at(0) + " | Cache-Control: public, max-age=" + strconv.Itoa(60) + " | Vary: Accept-Encoding | ETag: \"a\"")}
+	b.ReportAllocs()
+	for b.Loop() {
+		Assess(&req, &resp, &defaults, now, now)
+	}
+}
