@@ -35,10 +35,8 @@ func (c *Cache) Begin(q *Request, res *Result, head Head, body Body, asked, now 
 	return f
 }
 
-// judged is the request as it was sent to the origin: what fills the cache is always a whole GET, also when a
-// HEAD or a range asked for it.
 func (q *Request) judged() *rfc9111.Request {
-	return &rfc9111.Request{Method: []byte("GET"), Fields: q.Fields, HasQuery: q.HasQuery, HasBody: q.HasBody}
+	return &rfc9111.Request{Method: q.Method, Fields: q.Fields, HasQuery: q.HasQuery, HasBody: q.HasBody}
 }
 
 // refuses adds to the RFC's judgement what this cache cannot or will not hold.
@@ -118,8 +116,6 @@ func (c *Cache) register(q *Request, f *Fill, d *draft, head *Head) Reason {
 		f.hash = key.Hash(c.seed, d.key)
 		f.blob, f.bodyAt, f.limit = blob, len(blob), int(c.limit(q))-len(blob)
 		f.head = Object{append([]byte(nil), blob...)}
-		f.first = &Reader{f: f}
-		f.readers = append(f.readers, f.first)
 		f.charge(int64(cap(blob)))
 		if !f.transient && f.shareable {
 			s.fills = append(s.fills, f)

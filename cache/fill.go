@@ -81,8 +81,9 @@ type Fill struct {
 	charged     int64  // bytes counted in Cache.held
 	wake        signal // fires when n, state or err change
 	spill       *window
-	first       *Reader // made with the fill, so that it never lacks its leader's reader
 	readers     []*Reader
+	wasRead     bool   // somebody had a reader
+	joined      signal // fires with the first reader
 }
 
 // signal wakes all who wait for a change. It is used under its owner's lock, and costs nothing while nobody

@@ -228,7 +228,7 @@ func TestFollowersReadWhileItArrives(t *testing.T) {
 }
 
 func TestTruncatedBodyIsAnErrorAndNeverStored(t *testing.T) {
-	for _, how := range []string{"reset", "short", "unproven"} {
+	for _, how := range []string{"reset", "short", "unproven", "less than announced"} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, nil, func(*Request, field.List) response {
 				body := stream()
@@ -245,7 +245,11 @@ func TestTruncatedBodyIsAnErrorAndNeverStored(t *testing.T) {
 				case "unproven":
 					body.whole = false
 				}
-				return response{head: Head{Status: 200, Fields: list("Cache-Control: max-age=60"), Length: -1}, body: body}
+				length := int64(-1)
+				if how == "less than announced" {
+					length = 5
+				}
+				return response{head: Head{Status: 200, Fields: list("Cache-Control: max-age=60"), Length: length}, body: body}
 			})
 			for _, a := range w.crowd(100) {
 				if !errors.Is(a.err, ErrBroken) || a.body != "half" {

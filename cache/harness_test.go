@@ -282,8 +282,7 @@ func (w *world) led(q *Request, res *Result, f *Fill, err error, own *response, 
 	if err != nil {
 		return answer{status: 502, err: err, verdict: res.Verdict}
 	}
-	if r := f.Reader(nil); r != nil {
-		r.Close()
+	if f.State() != Uncacheable {
 		return w.fromFill(q, res, f, now)
 	}
 	if o := f.Object(); o.Exists() {

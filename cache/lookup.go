@@ -113,7 +113,7 @@ func (c *Cache) elsewhere(q *Request, r *Result, now time.Time) {
 		r.Verdict, r.Reason = Refuse, BypassOnlyIfCached
 	case q.facts.ranged && !r.Object.Exists():
 		r.alone(BypassRange, true)
-	case q.head() && !r.Object.Exists():
+	case q.head(): // what fills the cache is a GET; a HEAD of what is not fresh asks for itself
 		r.alone(BypassHead, true)
 	case d.Any(rfc9111.NoStore):
 		r.alone(BypassNoStore, true)

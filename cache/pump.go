@@ -19,7 +19,7 @@ var errLonger = errors.New("the origin's body is longer than its Content-Length"
 func (f *Fill) pump(body Body, now time.Time) {
 	err := f.guard(func() error { return f.fetch(body) })
 	closed := f.guard(func() error {
-		if err == nil && !body.Done() {
+		if err == nil && (!body.Done() || f.total >= 0 && f.n != f.total) {
 			err = io.ErrUnexpectedEOF
 		}
 		return body.Close()

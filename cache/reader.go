@@ -23,13 +23,10 @@ func (f *Fill) Reader(done <-chan struct{}) *Reader {
 	if f.state == Uncacheable {
 		return nil
 	}
-	r := f.first
-	f.first = nil
-	if r == nil {
-		r = &Reader{f: f}
-		f.readers = append(f.readers, r)
-	}
-	r.done = done
+	r := &Reader{f: f, done: done}
+	f.readers = append(f.readers, r)
+	f.wasRead = true
+	f.joined.fire()
 	return r
 }
 

@@ -54,13 +54,7 @@ func (c *Cache) Refresh(q *Request, res *Result, run func(q *Request, res *Resul
 	r.Verdict = Miss
 	started := c.own(func() {
 		defer place.Store(0)
-		f, turn, err := c.Lead(own, &r, func() (*Fill, error) { return run(own, &r) })
-		if turn != Led || err != nil || f == nil {
-			return
-		}
-		if reader := f.Reader(nil); reader != nil { // the leader's; nobody reads it here
-			reader.Close()
-		}
+		_, _, _ = c.Lead(own, &r, func() (*Fill, error) { return run(own, &r) }) // counted; nobody waits for it
 	})
 	if !started {
 		place.Store(0)

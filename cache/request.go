@@ -173,7 +173,7 @@ func (r *Result) Validating() bool {
 // OnFailure decides whether Result.Object may stand in when the origin failed (RFC 9111 §4.2.4, RFC 5861),
 // with the Reason to give.
 func (q *Request) OnFailure(r *Result, f rfc9111.Failure, now time.Time) (bool, Reason) {
-	if !r.Object.Exists() || r.Raw {
+	if !r.Object.Exists() {
 		return false, MissURI
 	}
 	s := r.Object.stored(now)

@@ -2,7 +2,12 @@ package cache
 
 import (
 	"io"
+	"time"
 )
+
+// firstReader is how long a response that is too large waits for its first reader: the leader may need a
+// moment to get there, or may have no use for the content at all.
+const firstReader = 5 * time.Second
 
 // windowSize is how far the readers of a response that is too large may be apart.
 const windowSize = 1 << 20
@@ -59,7 +64,11 @@ func (f *Fill) ringRoom() ([]byte, error) {
 	for {
 		f.mu.Lock()
 		if len(f.readers) == 0 {
+			wanted := !f.wasRead && f.awaitReader()
 			f.mu.Unlock()
+			if wanted {
+				continue
+			}
 			return nil, ErrGone
 		}
 		fastest := w.start
@@ -85,6 +94,22 @@ func (f *Fill) ringRoom() ([]byte, error) {
 			return nil, ErrGone
 		}
 	}
+}
+
+// awaitReader waits for the first reader. Called with the lock, which it releases meanwhile.
+func (f *Fill) awaitReader() bool {
+	joined := f.joined.wait()
+	f.mu.Unlock()
+	defer f.mu.Lock()
+	late := time.NewTimer(firstReader)
+	defer late.Stop()
+	select {
+	case <-joined:
+		return true
+	case <-late.C:
+	case <-f.c.closing:
+	}
+	return false
 }
 
 func (f *Fill) ringArrived(n int) {

@@ -123,6 +123,41 @@ func TestTooLargeWithoutReadersIsGivenUp(t *testing.T) {
 	})
 }
 
+func TestTooLargeThatNobodyReadsIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil, nil)
+		q := w.request("/")
+		res := w.c.Lookup(q, time.Now())
+		r := large(3<<20)(q, nil)
+		f := w.c.Begin(q, &res, r.head, r.body, time.Now(), time.Now())
+		time.Sleep(firstReader + time.Second)
+		if n := r.body.closed.Load(); n != 1 || f.State() != TooLarge {
+			t.Errorf("the body was closed %d times, the fill is %s", n, f.State())
+		}
+		if _, err := io.ReadAll(f.Reader(nil)); err == nil {
+			t.Error("a late reader got a whole body")
+		}
+		for range r.body.pieces { // lets the origin end
+		}
+	})
+}
+
+func TestLateLeaderStillReadsTheWhole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil, nil)
+		q := w.request("/")
+		res := w.c.Lookup(q, time.Now())
+		r := large(3<<20)(q, nil)
+		f := w.c.Begin(q, &res, r.head, r.body, time.Now(), time.Now())
+		time.Sleep(firstReader / 2)
+		reader := f.Reader(nil)
+		defer reader.Close()
+		if b, err := io.ReadAll(reader); err != nil || !bytes.Equal(b, pattern(0, 3<<20)) {
+			t.Errorf("got %d bytes, %v", len(b), err)
+		}
+	})
+}
+
 // slowWriter takes its time, and checks what it gets.
 type slowWriter struct {
 	each time.Duration

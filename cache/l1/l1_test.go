@@ -44,11 +44,7 @@ func fill(c *cache.Cache, p *cache.Policy, path string, content []byte, now time
 	res := c.Lookup(q, now)
 	head := cache.Head{Status: 200, Length: int64(len(content)), Fields: field.List{
 		{Name: []byte("Cache-Control"), Value: []byte("max-age=60")}, {Name: []byte("Content-Type"), Value: []byte("image/png")}}}
-	f := c.Begin(q, &res, head, body{bytes.NewReader(content)}, now, now)
-	if r := f.Reader(nil); r != nil {
-		r.Close()
-	}
-	return f
+	return c.Begin(q, &res, head, body{bytes.NewReader(content)}, now, now)
 }
 
 func newCache(t testing.TB, capacity int64) (*cache.Cache, *l1.Tier) {

@@ -75,6 +75,9 @@ func newServices(in configs.Input, l *configs.Loaded, stderr io.Writer) (*servic
 		Status: func() any { return s.status() }, Ready: s.ready, Metrics: s.metrics.Handler(),
 		Reload: func(ctx context.Context) (any, error) { return s.reloader.Reload(ctx, "admin") },
 	}, s.log)
+	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
+		return nil, fmt.Errorf("cannot make the state directory: %w; choose another one with --state-dir", err)
+	}
 	if err := s.admin.Listen(c.StateDir); err != nil {
 		return nil, err
 	}

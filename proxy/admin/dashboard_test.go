@@ -42,9 +42,7 @@ func TestDashboardInABrowser(t *testing.T) {
 	d.Status = func() any { return status() }
 	r := start(t, Config{}, d)
 
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	ctx, cancel = chromedp.NewExecAllocator(ctx, append(chromedp.DefaultExecAllocatorOptions[:],
+	ctx, cancel := chromedp.NewExecAllocator(t.Context(), append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(browser), chromedp.NoSandbox)...)
 	defer cancel()
 	ctx, cancel = chromedp.NewContext(ctx)
@@ -52,24 +50,30 @@ func TestDashboardInABrowser(t *testing.T) {
 
 	var mu sync.Mutex
 	var console []string
-	chromedp.ListenTarget(ctx, func(ev any) {
+	err = chromedp.Listen(ctx, func(ev any) {
 		mu.Lock()
 		defer mu.Unlock()
 		switch ev := ev.(type) {
 		case *log.EventEntryAdded:
-			console = append(console, ev.Entry.Text+" "+ev.Entry.URL)
+			console = append(console, ev.Entry.Text)
 		case *runtime.EventExceptionThrown:
-			console = append(console, ev.ExceptionDetails.Error())
+			console = append(console, "an exception: "+ev.ExceptionDetails.Text)
 		case *runtime.EventConsoleAPICalled:
 			console = append(console, string(ev.Type))
 		}
 	})
-	var page string
-	err = chromedp.Run(ctx, log.Enable(), chromedp.Navigate("http://"+r.addr+"/"),
-		chromedp.Poll(`document.getElementById("updated").textContent !== ""`, nil),
-		chromedp.Text("body", &page))
 	if err != nil {
-		t.Fatalf("%v; console: %v", err, console)
+		t.Fatalf("cannot start the browser: %v", err)
+	}
+	ctx, cancel = context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if err := chromedp.Do(ctx, chromedp.Navigate("http://"+r.addr+"/")); err != nil {
+		t.Fatal(err)
+	}
+	page, err := chromedp.Run(ctx, chromedp.Poll[string](
+		`document.getElementById("updated").textContent !== "" && document.body.innerText`))
+	if err != nil {
+		t.Fatalf("the page does not fill: %v; console: %v", err, console)
 	}
 	for _, want := range []string{
 		"tzero 1.2.3, up 2.0 h", "ready, a target is down", "75.0 %", "412", "333 MiB", "http://10.0.0.1:3000",

@@ -181,18 +181,20 @@ func TestApply(t *testing.T) {
 
 // A pipe that nobody reads: requests never wait, lines are dropped and counted, Run ends.
 func TestBlockedOutput(t *testing.T) {
-	for name, flags := range map[string]int{"blocking": 0, "nonblocking": unix.O_NONBLOCK} {
+	for name, open := range map[string]func(fd int) (*sink, error){
+		"shared": func(fd int) (*sink, error) { return inherited("stdout", fd) },
+		"asked":  func(fd int) (*sink, error) { return newSink(&sink{name: "stdout", fd: fd}) },
+	} {
 		t.Run(name, func(t *testing.T) {
 			var fds [2]int
-			if err := unix.Pipe2(fds[:], flags|unix.O_CLOEXEC); err != nil {
+			if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
 				t.Fatal(err)
 			}
-			unix.SetNonblock(fds[0], false)
 			out := os.NewFile(uintptr(fds[0]), "pipe")
 			defer out.Close()
 			c := config("stdout")
 			c.Buffer = minBuffer
-			l := start(t, c, func(string) (*sink, error) { return newSink("stdout", "", fds[1]) })
+			l := start(t, c, func(string) (*sink, error) { return open(fds[1]) })
 			for l.Stats().Dropped < 1000 {
 				l.say("x")
 			}
@@ -214,7 +216,7 @@ func TestSlowReader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := start(t, config("stdout"), func(string) (*sink, error) { return newSink("stdout", "", int(out.Fd())) })
+	l := start(t, config("stdout"), func(string) (*sink, error) { return inherited("stdout", int(out.Fd())) })
 	const n = 1500 // more than the pipe holds, less than the buffer
 	for range n {
 		l.say("x")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,7 +19,8 @@ var errBlocked = errors.New("the output takes no more")
 type sink struct {
 	name     string
 	fd       int
-	path     string // "" for descriptors that are not ours to close
+	path     string // "" for standard output and error
+	own      bool   // fd is ours to close
 	regular  bool
 	dev, ino uint64
 }
@@ -30,24 +32,38 @@ const lineChunk = 4096
 func openSink(output string) (*sink, error) {
 	switch output {
 	case "stdout":
-		return newSink(output, "", 1)
+		return inherited(output, 1)
 	case "stderr":
-		return newSink(output, "", 2)
+		return inherited(output, 2)
 	}
 	// O_NONBLOCK: opening a FIFO without a reader fails instead of waiting.
 	fd, err := unix.Open(output, unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT|unix.O_CLOEXEC|unix.O_NONBLOCK, 0o640)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open %s: %w", output, err)
 	}
-	return newSink(output, output, fd)
+	return newSink(&sink{name: output, path: output, fd: fd, own: true})
 }
 
-func newSink(name, path string, fd int) (*sink, error) {
-	s := &sink{name: name, path: path, fd: fd}
+// inherited uses a descriptor that others share. Making it non-blocking would change it for them too;
+// so a pipe or terminal is opened once more, non-blocking, where the system lets us. Where not (a
+// socket, other rights, no reader), asking before each write has to do.
+func inherited(name string, fd int) (*sink, error) {
+	s, err := newSink(&sink{name: name, fd: fd})
+	if err != nil || s.regular {
+		return s, err
+	}
+	again, err := unix.Open("/dev/fd/"+strconv.Itoa(fd), unix.O_WRONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		return s, nil
+	}
+	return newSink(&sink{name: name, fd: again, own: true})
+}
+
+func newSink(s *sink) (*sink, error) {
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
+	if err := unix.Fstat(s.fd, &st); err != nil {
 		s.close()
-		return nil, fmt.Errorf("cannot examine %s: %w", name, err)
+		return nil, fmt.Errorf("cannot examine %s: %w", s.name, err)
 	}
 	s.regular = st.Mode&unix.S_IFMT == unix.S_IFREG
 	s.dev, s.ino = uint64(st.Dev), st.Ino // Dev's type differs between systems
@@ -55,7 +71,7 @@ func newSink(name, path string, fd int) (*sink, error) {
 }
 
 func (s *sink) close() {
-	if s.path != "" {
+	if s.own {
 		unix.Close(s.fd)
 	}
 }
@@ -103,7 +119,7 @@ func (s *sink) ready(patience time.Duration) error {
 	n, err := unix.Poll(fds, int(patience.Milliseconds()))
 	switch {
 	case errors.Is(err, unix.EINTR):
-		return nil // the write says what is the matter, or EAGAIN
+		return errBlocked // nothing is known: ask again, never write unasked
 	case err != nil:
 		return fmt.Errorf("cannot wait for %s: %w", s.name, err)
 	case n == 0:

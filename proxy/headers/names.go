@@ -209,8 +209,12 @@ func lower(c byte) byte {
 	return c
 }
 
-// maxNamed bounds how many names of a Connection field are honoured; an honest one lists one or two.
-const maxNamed = 16
+// maxNamed bounds how many names of a Connection field are honoured, and maxOptions how many options
+// are looked at; an honest one lists one or two.
+const (
+	maxNamed   = 16
+	maxOptions = 64
+)
 
 // connection holds the names that a message's Connection field makes hop-by-hop.
 type connection struct {
@@ -220,11 +224,12 @@ type connection struct {
 
 // read collects the options that name a field to remove.
 func (c *connection) read(in field.List) {
+	options := 0
 	for i := range in {
 		if len(in[i].Name) != len("connection") || !field.EqualFold(in[i].Name, "connection") {
 			continue
 		}
-		for rest := in[i].Value; len(rest) > 0; {
+		for rest := in[i].Value; len(rest) > 0 && options < maxOptions; options++ {
 			at := indexByte(rest, ',')
 			option := rest
 			if at >= 0 {

@@ -38,9 +38,13 @@ type Forward struct {
 	Version  string // protocol version the request came in: "1.1"
 	Mode     Mode
 
-	RequestID []byte    // value for X-Request-Id; see Policy.RequestID. Empty: none is sent
-	Random    *[24]byte // randomness for a new traceparent where the request has none; nil: none is made
-	Sampled   bool      // flag of a new traceparent
+	RequestID []byte // value for X-Request-Id; see Policy.RequestID. Empty: none is sent
+
+	// Random is the randomness for a new traceparent where the request has none; nil: none is made.
+	// Sampled is its flag. An application that samples by its parent, as OpenTelemetry's default does,
+	// records nothing where it is false and everything where it is true.
+	Random  *[24]byte
+	Sampled bool
 
 	AcceptEncoding []byte // replaces Accept-Encoding when not nil; removes it when empty
 	Unconditional  bool   // leave out If-* and Range: a fill wants the whole object

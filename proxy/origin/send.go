@@ -75,14 +75,14 @@ func (s *sender) waitForGo() bool {
 	case <-s.toldGo:
 	case <-timer.C:
 	}
-	go_ := false
+	granted := false
 	s.exclusively(func() {
-		go_ = true
+		granted = true
 		if s.q.OnContinue != nil {
 			s.q.OnContinue()
 		}
 	})
-	return go_
+	return granted
 }
 
 // clientError marks what went wrong on the client's side.

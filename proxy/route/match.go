@@ -46,12 +46,27 @@ func (t *Table) matchReadings(q *query, path []byte, plain, doubtful bool) (*Rou
 	if r == nil || !doubtful {
 		return r, q.reason(r)
 	}
-	for _, how := range readings {
-		if t.find(q, how.append(readBuf[:0], path)) != r {
+	for i := range readings {
+		if t.find(q, readings[i].append(readBuf[:0], path)) != r {
 			return nil, AmbiguousPath
 		}
 	}
 	return r, Matched
+}
+
+// OtherReading explains an [AmbiguousPath], for messages to operators: the route of the path as it is
+// written, a reading of it that some origin may prefer, and that reading's route (nil for none).
+func (t *Table) OtherReading(scheme string, host, path, method []byte, fields field.List) (written *Route, reading string, other *Route) {
+	var hostBuf [maxHost + 1]byte
+	q := query{scheme: scheme, host: normalHost(&hostBuf, host), method: method, bit: methodBit(method), fields: fields}
+	written = t.find(&q, canonical.append(nil, path))
+	for i := range readings {
+		read := readings[i].append(nil, path)
+		if r := t.find(&q, read); r != written {
+			return written, string(read), r
+		}
+	}
+	return written, string(path), written
 }
 
 // reason explains the outcome of a search.

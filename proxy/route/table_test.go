@@ -216,6 +216,10 @@ func TestAmbiguousPaths(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", path, got, want)
 		}
 	}
+	written, reading, other := tab.OtherReading("http", []byte("h"), []byte("/a/%2e%2e/admin/x"), []byte("GET"), nil)
+	if written.Name != "site" || reading != "/admin/x" || other.Name != "deny" {
+		t.Errorf("explained as %v, %q, %v", written, reading, other)
+	}
 	open := table(t, to("all", MatchConfig{}))
 	if got := ask(t, open, "GET http://h/a/../%2e%2e%2fb;c//d"); got != "all" {
 		t.Errorf("a table without choice refused a path: %s", got)
@@ -322,7 +326,8 @@ func big(t testing.TB, n int) *Table {
 func BenchmarkMatch(b *testing.B) {
 	tab := big(b, 2000)
 	fields := field.List{{Name: []byte("Accept"), Value: []byte("*/*")}}
-	for name, path := range map[string]string{"exact": "/p77", "glob": "/p77/abc/edit", "fallback": "/nothing/here", "ambiguous": "/p77/a%2Fb"} {
+	for name, path := range map[string]string{"exact": "/p77", "glob": "/p77/abc/edit", "fallback": "/nothing/here", "ambiguous": "/p77/a%2Fb",
+		"hostile": "/p77" + strings.Repeat("/%2561;%2f/../b", 500)} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

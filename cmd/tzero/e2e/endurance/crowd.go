@@ -105,7 +105,10 @@ func (c *Crowd) visit(a CrowdArgs, k slow) bool {
 	if k.reads {
 		_ = nc.(*net.TCPConn).SetReadBuffer(4 << 10)
 	}
-	c.opened(nc)
+	if !c.opened(nc) {
+		nc.Close()
+		return false
+	}
 	how := c.behave(nc, a, k)
 	nc.Close()
 	select {
@@ -189,13 +192,20 @@ func (c *Crowd) pause(d time.Duration) bool {
 	}
 }
 
-func (c *Crowd) opened(nc net.Conn) {
+// opened enters a connection; false when the crowd was called off meanwhile.
+func (c *Crowd) opened(nc net.Conn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	select {
+	case <-c.stop:
+		return false
+	default:
+	}
 	c.live[nc] = struct{}{}
 	c.tell.Opened++
 	c.tell.Open = len(c.live)
 	c.tell.Most = max(c.tell.Most, c.tell.Open)
+	return true
 }
 
 func (c *Crowd) ended(nc net.Conn, how string) {

@@ -1,0 +1,131 @@
+package endurance_test
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/tzero-edge/tzero/cmd/tzero/e2e/endurance"
+	"github.com/tzero-edge/tzero/cmd/tzero/e2e/harness"
+)
+
+var (
+	full  = flag.Bool("full", false, "run the full sizes")
+	write = flag.Bool("write", false, "write docs/endurance.md")
+)
+
+func TestMain(m *testing.M) {
+	if endurance.Play() {
+		return
+	}
+	os.Exit(harness.Main(m))
+}
+
+// TestEndurance runs all scenarios, one after the other: each has the machine to itself.
+func TestEndurance(t *testing.T) {
+	r := &endurance.Report{}
+	scenarios := []struct {
+		name string
+		run  func(*testing.T, *endurance.Report)
+	}{
+		{"transfers", transfers},
+		{"sockets", sockets},
+		{"slow", slowClients},
+		{"reload", reloads},
+		{"shutdown", shutdown},
+		{"descriptors", descriptors},
+		{"events", events},
+	}
+	ran := 0
+	for _, s := range scenarios {
+		t.Run(s.name, func(t *testing.T) { ran++; s.run(t, r) })
+	}
+	switch {
+	case t.Failed() && *write:
+		t.Error("the table is not written: a scenario failed")
+	case ran < len(scenarios) && *write:
+		t.Error("the table is not written: it is made from a run of all scenarios")
+	case *write:
+		writeReport(t, r)
+	}
+	var out bytes.Buffer
+	if err := r.Write(&out, "this checkout"); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("\n%s", out.String())
+}
+
+func writeReport(t *testing.T, r *endurance.Report) {
+	t.Helper()
+	root, err := harness.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := r.Write(&out, version(t)+", "+runtime.Version()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "docs", "endurance.md"), out.Bytes(), 0o644); err != nil {
+		t.Fatalf("cannot write the table: %v", err)
+	}
+}
+
+func version(t *testing.T) string {
+	t.Helper()
+	said, err := exec.Command(harness.Binary(t), "version").Output()
+	if err != nil {
+		t.Fatalf("cannot ask for the version: %v", err)
+	}
+	first, _, _ := strings.Cut(strings.TrimSpace(string(said)), "\n")
+	return first
+}
+
+// size chooses between a small scenario and the full one.
+func size[T any](small, large T) T {
+	if *full {
+		return large
+	}
+	return small
+}
+
+// rig is a gateway before an origin.
+type rig struct {
+	*endurance.Gateway
+	origin    *endurance.Peer
+	originURL string
+	config    string
+}
+
+// start brings up both; extra is YAML at the configuration's top level.
+func start(t *testing.T, extra string) *rig {
+	t.Helper()
+	return startAs(t, extra, harness.Binary(t))
+}
+
+func startAs(t *testing.T, extra, binary string) *rig {
+	t.Helper()
+	o := endurance.Start(t, "origin")
+	url := endurance.Ask[string](t, o, "Listen", endurance.Nothing{})
+	config := harness.Config{Origin: url, Extra: extra}.YAML(t)
+	return &rig{endurance.Watch(harness.StartBinary(t, binary, config)), o, url, config}
+}
+
+// others measures, beside everything else, how a stored page is served. The function that it returns ends that.
+func (r *rig) others(t *testing.T) func() endurance.Latencies {
+	t.Helper()
+	return r.probe(t, "/page", 200)
+}
+
+func (r *rig) probe(t *testing.T, path string, rate int) func() endurance.Latencies {
+	t.Helper()
+	p := endurance.Start(t, "probe")
+	endurance.Ask[endurance.Nothing](t, p, "Start", endurance.ProbeArgs{Addr: r.Addr, Path: path, Rate: rate})
+	return func() endurance.Latencies {
+		return endurance.Ask[endurance.Latencies](t, p, "Stop", endurance.Nothing{})
+	}
+}
