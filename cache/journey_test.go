@@ -281,3 +281,32 @@ func TestInvalidate(t *testing.T) {
 		step{lines: []string{"X-A: 2"}, want: "miss 200 body 4", asked: 4},
 	)
 }
+
+func TestInvalidateRelated(t *testing.T) {
+	for _, c := range []struct {
+		location string
+		gone     bool
+	}{
+		{"/a/page?x=1", true},
+		{"page?x=1", true},
+		{"../a/./page?x=1#fragment", true},
+		{"https://EXAMPLE.com/a/page?x=1", true},
+		{"//example.com/a/page?x=1", true},
+		{"http://example.com/a/page?x=1", false},
+		{"https://example.com:8443/a/page?x=1", false},
+		{"https://evil.example/a/page?x=1", false},
+		{"https://u@example.com/a/page?x=1", false},
+		{"/a/page", false},
+		{"%zz", false},
+		{"", false},
+	} {
+		w := newWorld(t, nil, numbered("Cache-Control: max-age=60"))
+		w.get("/a/page?x=1", t0)
+		for _, name := range []string{"Location: ", "Content-Location: "} {
+			w.c.InvalidateRelated(w.request("/a/form"), list(name+c.location), t0)
+		}
+		if a := w.get("/a/page?x=1", t0); (a.verdict == Miss) != c.gone {
+			t.Errorf("%q: got %s", c.location, a.verdict)
+		}
+	}
+}

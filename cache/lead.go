@@ -127,18 +127,3 @@ func (c *Cache) ServeStale(q *Request, res *Result, reason Reason) *Fill {
 	f.reason = reason
 	return f
 }
-
-// Invalidate makes what is stored under q's key, in all variants, unreachable, and keeps fills that run now
-// from being stored (RFC 9111 §4.4).
-func (c *Cache) Invalidate(q *Request, now time.Time) {
-	q.buildKey(c)
-	c.fills.update(q.hash, q.primaryKey(), func(s *slot) {
-		for _, f := range s.fills {
-			f.mu.Lock()
-			f.invalidated, f.reason = true, FillInvalidated
-			f.mu.Unlock()
-		}
-		s.record = Object{}
-	})
-	c.tier.Del(q.hash)
-}

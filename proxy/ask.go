@@ -28,14 +28,6 @@ func (x *Exchange) query(why purpose) {
 		Identity: &x.id, Host: x.host, Version: version(q.Minor), RequestID: x.Out.RequestID,
 		Changes: p.Request, Scratch: x.scratch,
 	}
-	var random [24]byte
-	for i := 0; i < 24; i += 8 {
-		r := x.edge.random()
-		for j := range 8 {
-			random[i+j] = byte(r >> (8 * j))
-		}
-	}
-	fw.Random = &random
 	target := q.Target
 	if q.Form == http1.AbsoluteForm {
 		target = x.rawTarget()

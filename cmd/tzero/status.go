@@ -64,6 +64,7 @@ func (s *services) cacheStats() metrics.CacheStats {
 		Objects: c.Tier.Objects, Bytes: c.Tier.Bytes, Capacity: c.Tier.Capacity,
 		FillsInFlight: c.Running, FillBytes: c.RunningBytes, Fills: c.Fills, FillsFailed: c.Failed, Followers: c.Follows,
 		Sets: c.Tier.Sets, Dropped: c.Tier.Dropped, Rejected: c.Tier.Rejected, Evicted: c.Tier.Evicted, TooLarge: c.TooLarge,
+		Uncacheable: c.Uncacheable, Refreshes: c.Refreshes, Laggards: c.Laggards,
 	}
 }
 

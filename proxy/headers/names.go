@@ -16,7 +16,6 @@ const (
 	override        // lets a client rewrite what the origin believes about the request
 	internal        // tzero's own; a client's copy is a forgery
 	identity        // tzero writes its own
-	te              // only "trailers" passes
 	cookie          //
 	credential      // Authorization
 	condition       // If-*, Range
@@ -45,7 +44,7 @@ type known struct {
 // names is the one list of header names that tzero knows anything about, with the reason in its group.
 var names = indexNames([]known{
 	// Connection control.
-	{name: "connection", fate: hop}, {name: "keep-alive", fate: hop}, {name: "te", fate: te},
+	{name: "connection", fate: hop}, {name: "keep-alive", fate: hop}, {name: "te", fate: hop},
 	{name: "trailer", fate: hop}, {name: "transfer-encoding", fate: hop}, {name: "upgrade", fate: hop},
 	{name: "http2-settings", fate: hop}, {name: "proxy", fate: hop}, // httpoxy: CGI makes it HTTP_PROXY
 

@@ -71,11 +71,6 @@ func (p *Policy) Clean(l *field.List, trusted bool) {
 		switch k := lookup(f.Name); k.fate {
 		case hop, override, internal, identity:
 			continue
-		case te:
-			if !acceptsTrailers(f.Value) {
-				continue
-			}
-			f.Value = []byte("trailers")
 		case requestID:
 			if !trusted || !validRequestID(f.Value) {
 				continue
@@ -93,8 +88,8 @@ func (p *Policy) Clean(l *field.List, trusted bool) {
 
 // ToOrigin appends to dst what is sent to the origin: the lines of in that may travel, in their order,
 // then tzero's own. Framing (Host, Content-Length, Transfer-Encoding, Connection) is left to whoever
-// writes the message; "TE: trailers" is among the lines and needs Connection to name it there. It may
-// be given a section that has been through Clean or one that has not.
+// writes the message. TE ends here: it speaks of this connection, and trailers are relayed in any case.
+// It may be given a section that has been through Clean or one that has not.
 func (p *Policy) ToOrigin(dst *field.List, in field.List, f *Forward) {
 	var named connection
 	named.read(in)
@@ -126,7 +121,6 @@ type rebuild struct {
 	in      field.List
 	traced  trace
 	cookies bool // the Cookie lines are out
-	toldTE  bool
 }
 
 // line forwards one line of the request as its fate says.
@@ -136,13 +130,6 @@ func (r *rebuild) line(l *field.Field, fate fate) {
 		if r.f.Mode == Shared && (field.EqualFold(l.Name, "referer") || field.EqualFold(l.Name, "from")) {
 			return
 		}
-	case te:
-		if r.toldTE || !acceptsTrailers(l.Value) {
-			return
-		}
-		r.toldTE = true
-		r.dst.Add(nameTE, valueTrailers)
-		return
 	case cookie:
 		r.cookie(l)
 		return
@@ -239,33 +226,15 @@ func (r *rebuild) ownIdentity() {
 	}
 }
 
-// acceptsTrailers reports whether a TE value names trailers, with nothing behind it.
-func acceptsTrailers(v []byte) bool {
-	for rest := v; len(rest) > 0; {
-		option := rest
-		if at := indexByte(rest, ','); at >= 0 {
-			option, rest = rest[:at], rest[at+1:]
-		} else {
-			rest = nil
-		}
-		if field.EqualFold(field.TrimOWS(option), "trailers") {
-			return true
-		}
-	}
-	return false
-}
-
 // The names of our own lines, as bytes that nobody writes to.
 var (
 	nameAcceptEncoding  = []byte("Accept-Encoding")
 	nameCDNLoop         = []byte("CDN-Loop")
 	nameForwarded       = []byte("Forwarded")
 	nameRequestID       = []byte("X-Request-Id")
-	nameTE              = []byte("TE")
 	nameTraceparent     = []byte("traceparent")
 	nameVia             = []byte("Via")
 	nameXForwardedFor   = []byte("X-Forwarded-For")
 	nameXForwardedHost  = []byte("X-Forwarded-Host")
 	nameXForwardedProto = []byte("X-Forwarded-Proto")
-	valueTrailers       = []byte("trailers")
 )

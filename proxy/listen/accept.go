@@ -189,6 +189,14 @@ type prefixed struct {
 	early []byte
 }
 
+// CloseWrite says that nothing more will be sent.
+func (p *prefixed) CloseWrite() error {
+	if half, ok := p.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return p.Conn.Close()
+}
+
 func (p *prefixed) Read(b []byte) (int, error) {
 	if len(p.early) > 0 {
 		n := copy(b, p.early)

@@ -255,7 +255,11 @@ func (c *conn) TakeOver(res *proxy.Response, run func(net.Conn, []byte)) error {
 	}
 	early := bytes.Clone(c.rd.Buffered())
 	c.rd.Reset(nil)
-	run(c.Conn, early)
+	client := c.Conn
+	if p, ok := client.(*prefixed); ok && len(p.early) == 0 {
+		client = p.Conn // so that the tunnel sees the socket itself
+	}
+	run(client, early)
 	return nil
 }
 

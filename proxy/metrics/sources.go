@@ -32,6 +32,9 @@ type CacheStats struct {
 	Rejected        uint64 // objects that admission refused
 	Evicted         uint64 // objects that made room for others
 	TooLarge        uint64
+	Uncacheable     uint64 // answers judged not storable
+	Refreshes       uint64 // background refreshes begun
+	Laggards        uint64 // readers cut because they fell behind a fill too large to keep
 }
 
 // TargetStats is one address in an origin's pool.

@@ -33,10 +33,14 @@ func (t *Table) Match(scheme string, host, path, method []byte, fields field.Lis
 	return t.matchReadings(&q, path, plain, doubtful)
 }
 
-// matchReadings handles paths that can be read in several ways. They are rare: the buffers live on the
-// stack, and only a long path of this kind allocates.
+// maxDoubtful bounds the length of a path that can be read in several ways: each reading is a pass over
+// it, which nobody may buy at eight kilobytes a time. Real ones carry an escaped URL at most.
+const maxDoubtful = 2048
+
+// matchReadings handles paths that can be read in several ways. They are rare; the buffers live on the
+// stack.
 func (t *Table) matchReadings(q *query, path []byte, plain, doubtful bool) (*Route, MissReason) {
-	var canonBuf, readBuf [512]byte
+	var canonBuf, readBuf [maxDoubtful]byte
 	canon := path
 	if !plain {
 		canon = canonical.append(canonBuf[:0], path)
@@ -45,6 +49,9 @@ func (t *Table) matchReadings(q *query, path []byte, plain, doubtful bool) (*Rou
 	r := t.find(q, canon)
 	if r == nil || !doubtful {
 		return r, q.reason(r)
+	}
+	if len(path) > maxDoubtful {
+		return nil, AmbiguousPath
 	}
 	for i := range readings {
 		if t.find(q, readings[i].append(readBuf[:0], path)) != r {

@@ -81,7 +81,7 @@ func checkTemplate(to string) error {
 	case authority == "":
 		return errors.New("the host is missing")
 	case strings.Contains(authority, "@"):
-		return errors.New("a user name does not belong into a redirect")
+		return errors.New("credentials (name@) do not belong into a redirect")
 	case strings.Contains(rest[len(authority):], "{host}") || strings.Contains(rest[len(authority):], "{scheme}"):
 		return errors.New("{scheme} and {host} belong before the path")
 	}

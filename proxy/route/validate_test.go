@@ -82,7 +82,7 @@ func TestValidate(t *testing.T) {
 	check("network path", "redirect.to", "another site", redirect("//example.com"))
 	check("no host", "redirect.to", "host is missing", redirect("https://{path}"))
 	check("other scheme", "redirect.to", "must begin with", redirect("javascript:alert(1)"))
-	check("user name", "redirect.to", "user name", redirect("https://a@b/"))
+	check("credentials", "redirect.to", "credentials", redirect("https://a@b/"))
 	check("unknown placeholder", "redirect.to", "{uri} is not one of", redirect("https://a{uri}"))
 	check("open brace", "redirect.to", "braces", redirect("https://a{path"))
 	check("closing brace", "redirect.to", "braces", redirect("https://a}path"))

@@ -104,15 +104,10 @@ type rig struct {
 // start brings up both; extra is YAML at the configuration's top level.
 func start(t *testing.T, extra string) *rig {
 	t.Helper()
-	return startAs(t, extra, harness.Binary(t))
-}
-
-func startAs(t *testing.T, extra, binary string) *rig {
-	t.Helper()
 	o := endurance.Start(t, "origin")
 	url := endurance.Ask[string](t, o, "Listen", endurance.Nothing{})
 	config := harness.Config{Origin: url, Extra: extra}.YAML(t)
-	return &rig{endurance.Watch(harness.StartBinary(t, binary, config)), o, url, config}
+	return &rig{endurance.Watch(harness.Start(t, config)), o, url, config}
 }
 
 // others measures, beside everything else, how a stored page is served. The function that it returns ends that.

@@ -13,6 +13,11 @@ const (
 	filesVar  = "ENDURANCE_FILES"
 )
 
+// Limited is the environment in which this test binary becomes the gateway, with that many descriptors.
+func Limited(binary string, files int) map[string]string {
+	return map[string]string{roleVar: "gateway", binaryVar: binary, filesVar: strconv.Itoa(files)}
+}
+
 // limitedGateway turns this process into the gateway with few descriptors. It returns only if that fails.
 func limitedGateway() error {
 	files, err := strconv.ParseUint(os.Getenv(filesVar), 10, 32)

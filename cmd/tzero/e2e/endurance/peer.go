@@ -25,7 +25,7 @@ type Peer struct {
 func Start(t testing.TB, role string) *Peer {
 	t.Helper()
 	p := &Peer{role: role, cmd: exec.Command(os.Args[0])}
-	p.cmd.Env = append(os.Environ(), roleVar+"="+role)
+	p.cmd.Env = append(os.Environ(), roleVar+"="+role) // the last one holds
 	p.cmd.Stderr = os.Stderr
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	in, err := p.cmd.StdinPipe()
@@ -54,11 +54,19 @@ func (p *Peer) Kill() {
 // Ask calls a method of the peer; args and R are its types.
 func Ask[R any](t testing.TB, p *Peer, method string, args any) R {
 	t.Helper()
-	var out R
-	if err := p.rpc.Call("Peer."+method, args, &out); err != nil {
-		t.Fatalf("the %s could not %s: %v", p.role, method, err)
+	out, err := Try[R](p, method, args)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return out
+}
+
+// Try is Ask for other goroutines than the test's.
+func Try[R any](p *Peer, method string, args any) (out R, err error) {
+	if err := p.rpc.Call("Peer."+method, args, &out); err != nil {
+		return out, fmt.Errorf("the %s could not %s: %w", p.role, method, err)
+	}
+	return out, nil
 }
 
 // Nothing stands for absent arguments and results.

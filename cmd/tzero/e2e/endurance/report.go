@@ -34,7 +34,7 @@ func (r *Row) Add(figure string, args ...any) {
 
 // Memory appends the gateway's memory before, at most, and after.
 func (r *Row) Memory(before, after Memory) {
-	r.Add("memory: before %s, peak %s, after %s", mib(before.RSS), mib(after.Peak), mib(after.RSS))
+	r.Add("memory: before %v, peak %v, after %v", before.RSS, after.Peak, after.RSS)
 }
 
 // Write prints everything as Markdown.
@@ -73,12 +73,12 @@ func machine() string {
 			cpu = strings.Trim(name, "\t: ")
 		}
 	}
-	memory := int64(0)
+	var memory Bytes
 	if text, err := os.ReadFile("/proc/meminfo"); err == nil {
 		memory = kilobytes(string(text), "MemTotal:")
 	}
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	return fmt.Sprintf("%d × %s, %s of memory, Linux %s", runtime.NumCPU(), cpu, mib(memory), strings.TrimSpace(string(kernel)))
+	return fmt.Sprintf("%d × %s, %v of memory, Linux %s", runtime.NumCPU(), cpu, memory, strings.TrimSpace(string(kernel)))
 }
 
 // Busy is the machine's load average over the last minute.

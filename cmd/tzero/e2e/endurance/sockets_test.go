@@ -42,8 +42,8 @@ func sockets(t *testing.T, report *endurance.Report) {
 	endurance.Eventually(t, 10*time.Second, "the registry is empty", func() bool { return g.tunnels(t) == 0 })
 	endurance.Eventually(t, 15*time.Second, "goroutines are back", func() bool { return g.Goroutines(t) <= goroutines+5 })
 	after := g.Memory(t)
-	row.Add("memory: before %s, held %s (%.1f KiB a tunnel), peak %s, after %s", mib(idle.RSS), mib(held.RSS),
-		float64(held.RSS-idle.RSS)/1024/float64(count), mib(after.Peak), mib(after.RSS))
+	row.Add("memory: before %v, held %v (%.1f KiB a tunnel), peak %v, after %v", idle.RSS, held.RSS,
+		float64(held.RSS-idle.RSS)/1024/float64(count), after.Peak, after.RSS)
 	row.Add("registry: %d held, 0 after; goroutines: %d before, %d held, %d after", open, goroutines, heldGoroutines, g.Goroutines(t))
 	row.Add("others while held: %s", during)
 }

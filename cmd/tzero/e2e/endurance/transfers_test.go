@@ -46,8 +46,8 @@ func transfers(t *testing.T, report *endurance.Report) {
 		}
 		noFailures(t, during)
 		after := g.Memory(t)
-		if most := int64(64 << 20); after.Peak-idle.RSS > most {
-			t.Errorf("%s: memory grew from %d to %d bytes, by more than %d", c.name, idle.RSS, after.Peak, most)
+		if most := endurance.Bytes(64 << 20); after.Peak-idle.RSS > most {
+			t.Errorf("%s: memory grew from %v to %v, by more than %v", c.name, idle.RSS, after.Peak, most)
 		}
 		row.Add("checksums equal; %.1f s, %.0f MiB/s", took.Seconds(), float64(bytes>>20)/took.Seconds())
 		row.Memory(idle, after)

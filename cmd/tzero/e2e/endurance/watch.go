@@ -78,7 +78,7 @@ func (g *Gateway) Status(t testing.TB) string {
 
 // Memory is what the process holds, from /proc.
 type Memory struct {
-	RSS, Peak int64 // bytes; Peak since the last ForgetPeak
+	RSS, Peak Bytes // Peak since the last ForgetPeak
 }
 
 // Memory reads the gateway's.
@@ -99,17 +99,20 @@ func (g *Gateway) ForgetPeak(t testing.TB) {
 	}
 }
 
-func kilobytes(status, name string) int64 {
+func kilobytes(status, name string) Bytes {
 	_, rest, _ := strings.Cut(status, name)
 	f := strings.Fields(rest)
 	if len(f) == 0 {
 		return 0
 	}
 	n, _ := strconv.ParseInt(f[0], 10, 64)
-	return n << 10
+	return Bytes(n << 10)
 }
 
-func mib(n int64) string { return fmt.Sprintf("%.0f MiB", float64(n)/(1<<20)) }
+// Bytes prints in MiB.
+type Bytes int64
+
+func (b Bytes) String() string { return fmt.Sprintf("%.0f MiB", float64(b)/(1<<20)) }
 
 // Eventually waits until ok, and returns how long that took.
 func Eventually(t testing.TB, within time.Duration, what string, ok func() bool) time.Duration {

@@ -41,9 +41,11 @@ cd "$dir"
 {
 	# No package needs to run code of its own to be installed; sharp comes ready-made.
 	npm ci --ignore-scripts --no-audit --no-fund
-	rm -rf t3 tutorial cachelab
+	rm -rf t3 tutorial cachelab package
 	node node_modules/create-t3-app/dist/index.js t3 --CI --noGit --noInstall --tailwind --trpc --appRouter --eslint false
-	cp -r node_modules/nextjs-demo tutorial
+	npm pack nextjs-demo@1.0.0 --silent
+	sha512sum --quiet -c <<<"04e26818f4472f93ba6b56af5b1486ec89b15d856f164c4079384be65c6b133b2bd999ee75fdfddb29203ef19d4a5d6dfb9b331383e719035b31b60077fb27d4  nextjs-demo-1.0.0.tgz"
+	tar -xzf nextjs-demo-1.0.0.tgz && mv package tutorial
 	cp -r node_modules/@trieb.work/nextjs-turbo-redis-cache/test/nextjs-test-projects/next-app-15-4-11 cachelab
 
 	export NEXT_FONT_GOOGLE_MOCKED_RESPONSES=$dir/fonts.js

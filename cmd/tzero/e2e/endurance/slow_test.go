@@ -1,0 +1,62 @@
+package endurance_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/tzero-edge/tzero/cmd/tzero/e2e/endurance"
+)
+
+// slowClients lets crowds in that take their time; everybody else is served meanwhile.
+func slowClients(t *testing.T, report *endurance.Report) {
+	t.Run("of all kinds", func(t *testing.T) {
+		crowd(t, report, size("limits: {header_timeout: 1s}\n", "limits: {connections: 15000}\n"), endurance.CrowdArgs{
+			Heads: size(300, 8500), Readers: size(50, 1000), Bodies: size(20, 200), Idlers: size(30, 300),
+		})
+	})
+	t.Run("more than may be open", func(t *testing.T) {
+		crowd(t, report, size("limits: {header_timeout: 1s, connections: 200}\n", ""), endurance.CrowdArgs{Heads: size(300, 10000)})
+	})
+}
+
+func crowd(t *testing.T, report *endurance.Report, extra string, a endurance.CrowdArgs) {
+	g := start(t, extra)
+	count := a.Heads + a.Readers + a.Bodies + a.Idlers
+	a.Addr, a.Path, a.Pace, a.Again = g.Addr, "/page?of=4194304", size(100*time.Millisecond, time.Second), true
+	row := report.Row("Slow clients", "%d at once for %v, coming back when turned out: %d send a header line, %d a request's content, byte by byte, one every %v; "+
+		"%d take 4 MiB at 1 KiB every %v; %d say nothing; limit %.0f connections", count, staying(), a.Heads, a.Bodies, a.Pace, a.Readers, a.Pace, a.Idlers,
+		g.Metrics(t)["tzero_connections_limit"])
+	row.Add("load average %s", endurance.Busy())
+	quiet := g.others(t)
+	<-time.After(size(time.Second, 10*time.Second))
+	before := quiet()
+	idle := g.Memory(t)
+	g.ForgetPeak(t)
+	stop, stopAPI := g.others(t), g.probe(t, "/api", 20)
+	slow := endurance.Start(t, "crowd")
+	endurance.Ask[endurance.Nothing](t, slow, "Start", a)
+	<-time.After(staying())
+	m := g.Metrics(t)
+	during, api := stop(), stopAPI()
+	noFailures(t, during)
+	noFailures(t, api)
+	held := g.Memory(t)
+	tally := endurance.Ask[endurance.Tally](t, slow, "Leave", endurance.Nothing{})
+	back := endurance.Eventually(t, 15*time.Second, "the crowd's connections are gone", func() bool {
+		return g.Metrics(t)["tzero_connections"] < 20
+	})
+	if tally.Ended["head: 408"] == 0 {
+		t.Errorf("no slow header section ended with 408: %v", tally)
+	}
+	row.Add("open at the gateway: %.0f; opened in all: %d; ended: %s", m["tzero_connections"], tally.Opened, tally)
+	row.Add("gateway's own count: refused %.0f, evicted %.0f, overdue in a header section %.0f", m[`tzero_connections_ended_total{reason="refused"}`],
+		m[`tzero_connections_ended_total{reason="evicted"}`], m[`tzero_connections_ended_total{reason="overdue-head"}`])
+	after := g.Memory(t)
+	row.Memory(idle, after)
+	row.Add("memory with the crowd: %.1f KiB a client", float64(held.RSS-idle.RSS)/1024/float64(count))
+	row.Add("others: %s (before: %s)", during, before)
+	row.Add("others, not stored (20/s): %s", api)
+	row.Add("connections back to rest %.1f s after the crowd left", back.Seconds())
+}
+
+func staying() time.Duration { return size(3*time.Second, 30*time.Second) }
