@@ -1,7 +1,11 @@
 package cache
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"regexp"
+	"strconv"
 	"testing"
 	"time"
 
@@ -127,4 +131,29 @@ func TestRouteFaults(t *testing.T) {
 	fault("set_cookie", func(c *RouteConfig) { c.SetCookie = "maybe" })
 	fault("client_reload", func(c *RouteConfig) { c.Reload = "no" })
 	fault("max_object", func(c *RouteConfig) { c.MaxObject = 2 << 30 })
+}
+
+// TestEveryReasonIsListed reads the sources: a Reason that Reasons does not know is missing from the
+// reference and from the metrics.
+func TestEveryReasonIsListed(t *testing.T) {
+	listed := map[string]bool{`""`: true}
+	for _, r := range Reasons() {
+		listed[strconv.Quote(string(r))] = true
+	}
+	for _, dir := range []string{".", "rfc9111"} {
+		file, err := parser.ParseFile(token.NewFileSet(), dir+"/reason.go", nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			if v, ok := n.(*ast.ValueSpec); ok {
+				for i, value := range v.Values {
+					if lit, ok := value.(*ast.BasicLit); ok && !listed[lit.Value] {
+						t.Errorf("%s = %s is not listed", v.Names[i].Name, lit.Value)
+					}
+				}
+			}
+			return true
+		})
+	}
 }

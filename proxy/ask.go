@@ -81,7 +81,7 @@ func (x *Exchange) send() (*origin.Response, *origin.Error) {
 	o.Origin = x.plan.OriginName
 	began := time.Now()
 	x.asked = began
-	res, err := x.plan.Pool.Do(background, &x.ask)
+	res, err := x.plan.Pool.Do(x.edge.wanted, &x.ask)
 	o.OriginTime += time.Since(began)
 	if err != nil {
 		var e *origin.Error

@@ -121,6 +121,10 @@ func (x *Exchange) deliverAnswer() {
 	}
 	// Where content is still to come, the head need not wait for it.
 	r.Flush = !a.Body.Ready()
+	if r.Flush && x.ask.Done == nil {
+		// It was asked for everybody, or for a client that had to be served to the end. Now it is one client's.
+		x.stream.gone = x.Carrier.Gone()
+	}
 	x.encodeStream()
 }
 

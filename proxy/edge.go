@@ -4,6 +4,7 @@
 package proxy
 
 import (
+	"context"
 	"log/slog"
 	"runtime/debug"
 	"sync/atomic"
@@ -25,6 +26,9 @@ type Edge struct {
 	gen    atomic.Pointer[Generation]
 	strict bool // an illegal move panics: race builds and tests
 
+	wanted context.Context // ends when no answer is wanted any more
+	giveUp context.CancelFunc
+
 	panics     atomic.Int64
 	violations atomic.Int64
 }
@@ -42,6 +46,7 @@ type Parts struct {
 func New(p Parts) *Edge {
 	e := &Edge{cache: p.Cache, tunnels: p.Tunnels, observers: p.Observers, random: p.Random, log: p.Log, strict: strictMoves}
 	e.copyist = newCopyist(e.cache)
+	e.wanted, e.giveUp = context.WithCancel(context.Background())
 	return e
 }
 
@@ -122,6 +127,9 @@ func (e *Edge) violate(from, to State) {
 	}
 	e.log.Error("illegal move in a request's journey", "from", from.String(), "to", to.String())
 }
+
+// GiveUp ends everything that waits for an origin: the clients are gone for good.
+func (e *Edge) GiveUp() { e.giveUp() }
 
 // Finish is called by the carrier when the last byte of the answer was sent, or could not be: sent
 // counts its content's bytes.

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"errors"
 	"time"
 
@@ -15,7 +14,7 @@ import (
 // stepLookup asks the cache.
 func stepLookup(x *Exchange) State {
 	if x.lookups++; x.lookups == 1 {
-		x.describe()
+		x.describe(x.plan)
 	}
 	now := time.Now()
 	x.look = x.edge.cache.Lookup(&x.want, now)
@@ -49,16 +48,16 @@ func stepLookup(x *Exchange) State {
 	return StateFetch
 }
 
-// describe tells the cache what the request is about.
-func (x *Exchange) describe() {
+// describe tells the cache what the request is about, on the terms of a route.
+func (x *Exchange) describe(p *Plan) {
 	q, w := x.Req, &x.want
 	w.Reset()
 	w.Method, w.Scheme, w.Host = q.Method, x.Out.Scheme, x.host
 	w.Path, w.Query, w.HasQuery, w.HasBody = q.Path, q.Query, q.HasQuery, x.Body != nil
-	w.Fields, w.Policy = q.Fields, x.plan.Cache
-	if x.plan.Route.HeaderBound {
+	w.Fields, w.Policy = q.Fields, p.Cache
+	if p.Route.HeaderBound {
 		// Two routes that share a host and a path and differ by a header must not share objects.
-		w.Variant = []byte(x.plan.Route.Name)
+		w.Variant = []byte(p.Route.Name)
 	}
 }
 
@@ -219,7 +218,7 @@ func (x *Exchange) fetchAlone() State {
 	}
 	x.answer = res
 	x.note(StateFetch, "", "")
-	if res.Status < 400 && !safe(x.Req.Method) {
+	if rfc9111.Invalidates(x.Req.Method, res.Status) {
 		x.invalidate(res)
 	}
 	return StateDeliver
@@ -244,13 +243,22 @@ func (x *Exchange) standInOr(failed *origin.Error) State {
 	return x.failure(StateFetch, failed)
 }
 
-// invalidate drops what is stored for the target of an unsafe request that succeeded (RFC 9111 §4.4).
-func (x *Exchange) invalidate(*origin.Response) {
-	if x.lookups == 0 {
-		x.describe()
+// invalidate drops what is stored for the target of an unsafe request that succeeded, and for what its
+// answer names as Location and Content-Location (RFC 9111 §4.4). The key is the one that a GET would have:
+// writes may have a route of their own.
+func (x *Exchange) invalidate(res *origin.Response) {
+	q := x.Req
+	r, _ := x.gen.Table.Match(x.Out.Scheme, x.host, q.Path, methodGet, q.Fields)
+	if r == nil || !x.gen.Plans[r.Index].Cache.Stores() {
+		return
 	}
-	x.edge.cache.Invalidate(&x.want, time.Now())
+	x.describe(&x.gen.Plans[r.Index])
+	now := time.Now()
+	x.edge.cache.Invalidate(&x.want, now)
+	x.edge.cache.InvalidateRelated(&x.want, res.Fields, now)
 }
+
+var methodGet = []byte("GET")
 
 // conditional reports whether the client asked for less than the whole.
 func conditional(q *http1.Request) bool {
@@ -270,17 +278,14 @@ func (x *Exchange) refreshLater() {
 // background returns the function that fetches for a refresh. It works on copies: this exchange is over
 // long before.
 func (x *Exchange) background() func(*cache.Request, *cache.Result) (*cache.Fill, error) {
-	req := *x.Req
-	req.Fields = x.Req.Fields.Clone()
 	edge, gen, plan, id, tls := x.edge, x.gen, x.plan, x.id, x.TLS
 	requestID := append([]byte(nil), x.Out.RequestID...)
 	return func(q *cache.Request, r *cache.Result) (*cache.Fill, error) {
-		b := &Exchange{Req: &req, TLS: tls, Carrier: nobody{}, Started: time.Now()}
-		req.Method, req.Path, req.Query = q.Method, q.Path, q.Query
-		req.Target = nil
+		req := &http1.Request{Method: q.Method, Path: q.Path, Query: q.Query, HasQuery: q.HasQuery, Minor: 1, Fields: q.Fields}
+		b := &Exchange{Req: req, TLS: tls, Carrier: nobody{}, Started: time.Now()}
 		b.edge, b.gen, b.plan, b.id, b.host = edge, gen, plan, id, q.Host
 		b.Out.RequestID, b.Out.Scheme = requestID, q.Scheme
-		b.look = *r
+		b.want, b.look = *q, *r
 		fill, err := b.lead(q, r)
 		if b.answer != nil {
 			_ = b.answer.Close()
@@ -302,5 +307,3 @@ func (b *fillBody) Read(p []byte) (int, error) { return b.res.Body.Read(p) }
 func (b *fillBody) Ready() bool                { return b.res.Body.Ready() }
 func (b *fillBody) Done() bool                 { return b.res.Body.Done() }
 func (b *fillBody) Close() error               { return b.res.Close() }
-
-var background = context.Background()

@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"io"
+	"sync"
 
 	"github.com/tzero-edge/tzero/cache"
 	"github.com/tzero-edge/tzero/internal/field"
@@ -20,6 +21,8 @@ type stream struct {
 	enc    *encode.Writer // nil: as it is
 	out    redirect       // where enc writes
 	failed error          // the source's failure, not the client's
+
+	gone <-chan struct{} // closed when the client has gone away; nil where the source knows by itself
 }
 
 // redirect is a destination that is known later than the encoder.
@@ -37,6 +40,7 @@ func (s *stream) encode(coding encode.Coding) bool {
 func (s *stream) WriteTo(w io.Writer) (int64, error) {
 	c := counter{w: w}
 	var err error
+	defer s.whileWanted()()
 	if s.enc == nil {
 		err = s.copyTo(&c)
 	} else {
@@ -46,6 +50,24 @@ func (s *stream) WriteTo(w io.Writer) (int64, error) {
 		s.failed = err
 	}
 	return c.n, err
+}
+
+// whileWanted ends the origin's answer when its client goes away, until the function that it returns is called. Nothing is
+// written to a stream that is silent, so that nothing else would notice.
+func (s *stream) whileWanted() (stop func()) {
+	if s.gone == nil || s.body == nil {
+		return func() {}
+	}
+	over, gone, body := make(chan struct{}), s.gone, &s.body.Body
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		select {
+		case <-gone:
+			body.Abort()
+		case <-over:
+		}
+	})
+	return func() { close(over); watch.Wait() }
 }
 
 func (s *stream) copyTo(w io.Writer) (err error) {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -181,5 +182,52 @@ func TestLeaderLeaves(t *testing.T) {
 	got := crowd(t, addr, "/thing", 100, nil)
 	if got["200 page"] != 100 || asked.Load() != 1 {
 		t.Errorf("origin asked %d times, answers %v", asked.Load(), got)
+	}
+}
+
+// TestStaleWhileRevalidate: a stale page is served at once, one request renews it in the background, on the
+// same terms as a visitor's.
+func TestStaleWhileRevalidate(t *testing.T) {
+	var asked atomic.Int64
+	renewed := make(chan *http.Request, 10)
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n := asked.Add(1)
+		w.Header().Set("Cache-Control", "max-age=1, stale-while-revalidate=60")
+		fmt.Fprintf(w, "page %d", n)
+		if n > 1 {
+			renewed <- r.Clone(context.Background())
+		}
+	}))
+	defer origin.Close()
+	_, addr := gateway(t, origin.URL)
+	get := func() string {
+		res, err := http.Get("http://" + addr + "/thing?utm_source=x&a=1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		b, _ := io.ReadAll(res.Body)
+		return string(b) + " " + res.Header.Get("Cache-Status")
+	}
+	defer http.DefaultClient.CloseIdleConnections()
+	get()
+	time.Sleep(1200 * time.Millisecond)
+	for range 20 {
+		if got := get(); !strings.HasPrefix(got, "page ") {
+			t.Fatal(got)
+		}
+	}
+	r := <-renewed
+	if r.URL.RequestURI() != "/thing?a=1" || r.Host != addr {
+		t.Errorf("renewed by %s on %s", r.URL.RequestURI(), r.Host)
+	}
+	for range 100 {
+		if strings.HasPrefix(get(), "page 2 tzero; hit; ttl=0") || strings.HasPrefix(get(), "page 2 tzero; hit; ttl=1") {
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	if got := get(); !strings.HasPrefix(got, "page 2") || asked.Load() != 2 {
+		t.Errorf("asked %d times; now %s", asked.Load(), got)
 	}
 }

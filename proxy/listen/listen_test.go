@@ -95,6 +95,8 @@ func (e *echo) Serve(x *proxy.Exchange) {
 	}
 }
 
+func (e *echo) GiveUp() {}
+
 func (e *echo) Finish(x *proxy.Exchange, sent int64, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

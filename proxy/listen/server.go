@@ -26,6 +26,9 @@ type Handler interface {
 	Serve(x *proxy.Exchange)
 	// Finish is told when the last byte was sent or could not be; sent counts content bytes.
 	Finish(x *proxy.Exchange, sent int64, err error)
+	// GiveUp is told when the drain has cut the connections that were left: whoever still waits for an origin on their
+	// behalf must return from Serve.
+	GiveUp()
 }
 
 // Settings are what a reload can change.
@@ -198,18 +201,28 @@ func (s *Server) drain(think, grace time.Duration) {
 	s.closeListeners()
 	s.accepting.close()
 	s.wait(think, func() int { return s.reg.len() })
-	s.reg.each(func(c *conn) {
-		p, _, word := c.in.read(0)
-		if p == phaseIdle && c.in.poke(word) {
-			_ = c.raw.SetReadDeadline(past)
-		}
+	s.wait(grace, func() int {
+		s.endIdle(think)
+		return s.reg.len()
 	})
-	s.wait(grace, func() int { return s.reg.len() })
 	s.reg.each(func(c *conn) {
 		s.counters.cut.Add(1)
 		_ = c.raw.Close()
 	})
+	s.handler.GiveUp()
 	s.conns.Wait()
+}
+
+// endIdle closes connections that have waited for a request for so long. One whose answer had begun before the
+// drain was not told that it is the last: it comes to rest later than the others, and has the same time to think.
+func (s *Server) endIdle(think time.Duration) {
+	now := s.clock.now()
+	s.reg.each(func(c *conn) {
+		p, lasted, word := c.in.read(now)
+		if p == phaseIdle && lasted >= think.Milliseconds() && c.in.poke(word) {
+			_ = c.raw.SetReadDeadline(past)
+		}
+	})
 }
 
 // wait returns when left reports 0 or the time is over.

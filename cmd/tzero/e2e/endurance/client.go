@@ -14,17 +14,19 @@ type client struct {
 	net.Conn
 	br   *bufio.Reader
 	used bool // served a request already
+	wait time.Duration
 }
 
-// patience bounds every wait of a client.
+// patience bounds the waits of clients.
 const patience = 20 * time.Second
 
-func dial(addr string) (*client, error) {
-	nc, err := net.DialTimeout("tcp", addr, patience)
+// dial connects a client that waits for so long, each time.
+func dial(addr string, wait time.Duration) (*client, error) {
+	nc, err := net.DialTimeout("tcp", addr, wait)
 	if err != nil {
 		return nil, fmt.Errorf("cannot connect: %w", err)
 	}
-	return &client{Conn: nc, br: bufio.NewReader(nc)}, nil
+	return &client{Conn: nc, br: bufio.NewReader(nc), wait: wait}, nil
 }
 
 // answer is what came back for a request.
@@ -36,7 +38,7 @@ type answer struct {
 
 // get asks for path and reads the whole answer.
 func (c *client) get(path string) (answer, error) {
-	_ = c.SetDeadline(time.Now().Add(patience))
+	_ = c.SetDeadline(time.Now().Add(c.wait))
 	if _, err := io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: launch.example\r\n\r\n"); err != nil {
 		return answer{early: true}, fmt.Errorf("cannot send: %w", err)
 	}

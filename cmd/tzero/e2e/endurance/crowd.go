@@ -36,7 +36,7 @@ type CrowdArgs struct {
 	Keepers int // ask once, then keep the connection
 	Path    string
 	Pace    time.Duration // between two bytes, or kilobytes
-	Again   bool          // who was turned out comes back
+	Again   time.Duration // who was turned out comes back after this time; 0: never
 }
 
 // Tally counts what became of a crowd.
@@ -88,7 +88,7 @@ func (c *Crowd) Start(a CrowdArgs, _ *Nothing) error {
 		c.done.Add(1)
 		go func() {
 			defer c.done.Done()
-			for c.visit(a, k) && a.Again {
+			for c.visit(a, k) && a.Again > 0 && c.pause(a.Again) {
 			}
 		}()
 	}
@@ -100,7 +100,7 @@ func (c *Crowd) visit(a CrowdArgs, k slow) bool {
 	nc, err := net.DialTimeout("tcp", a.Addr, patience)
 	if err != nil {
 		c.ended(nil, k.kind+": cannot connect")
-		return c.pause(a.Pace)
+		return true
 	}
 	if k.reads {
 		_ = nc.(*net.TCPConn).SetReadBuffer(4 << 10)
@@ -117,7 +117,7 @@ func (c *Crowd) visit(a CrowdArgs, k slow) bool {
 		return false
 	default:
 		c.ended(nc, k.kind+": "+how)
-		return c.pause(a.Pace)
+		return true
 	}
 }
 

@@ -40,9 +40,9 @@ func hoard(t *testing.T, report *endurance.Report, name string, served bool, a e
 		t.Fatal(err)
 	}
 	res.Body.Close()
-	a.Addr, a.Path, a.Pace, a.Again = g.Addr, "/page?of=4194304", 100*time.Millisecond, true
+	a.Addr, a.Path, a.Pace, a.Again = g.Addr, "/page?of=4194304", 100*time.Millisecond, 100*time.Millisecond
 	hoarders := endurance.Start(t, "crowd")
-	stop := g.probe(t, "/page", 50)
+	stop := g.probe(t, endurance.ProbeArgs{Path: "/page", Rate: 50, Patience: 2 * time.Second})
 	endurance.Ask[endurance.Nothing](t, hoarders, "Start", a)
 	<-time.After(size(2*time.Second, 10*time.Second))
 	during := stop()

@@ -113,13 +113,14 @@ func start(t *testing.T, extra string) *rig {
 // others measures, beside everything else, how a stored page is served. The function that it returns ends that.
 func (r *rig) others(t *testing.T) func() endurance.Latencies {
 	t.Helper()
-	return r.probe(t, "/page", 200)
+	return r.probe(t, endurance.ProbeArgs{Path: "/page", Rate: 200})
 }
 
-func (r *rig) probe(t *testing.T, path string, rate int) func() endurance.Latencies {
+func (r *rig) probe(t *testing.T, a endurance.ProbeArgs) func() endurance.Latencies {
 	t.Helper()
 	p := endurance.Start(t, "probe")
-	endurance.Ask[endurance.Nothing](t, p, "Start", endurance.ProbeArgs{Addr: r.Addr, Path: path, Rate: rate})
+	a.Addr = r.Addr
+	endurance.Ask[endurance.Nothing](t, p, "Start", a)
 	return func() endurance.Latencies {
 		return endurance.Ask[endurance.Latencies](t, p, "Stop", endurance.Nothing{})
 	}

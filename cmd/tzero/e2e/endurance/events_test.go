@@ -45,14 +45,7 @@ func events(t *testing.T, report *endurance.Report) {
 // follow opens a stream and waits for its first event.
 func (r *rig) follow(t *testing.T, method, path, lines string) net.Conn {
 	t.Helper()
-	nc, err := net.Dial("tcp", r.Addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = nc.SetReadDeadline(time.Now().Add(10 * time.Second))
-	if _, err := io.WriteString(nc, method+" "+path+" HTTP/1.1\r\nHost: launch.example\r\n"+lines+"\r\n"); err != nil {
-		t.Fatalf("cannot ask for %s: %v", path, err)
-	}
+	nc := r.ask(t, method, path, lines)
 	res, err := http.ReadResponse(bufio.NewReader(nc), nil)
 	if err != nil {
 		t.Fatalf("cannot read the answer to %s: %v", path, err)
@@ -60,6 +53,20 @@ func (r *rig) follow(t *testing.T, method, path, lines string) net.Conn {
 	first := make([]byte, 1)
 	if _, err := io.ReadFull(res.Body, first); err != nil || res.StatusCode != 200 {
 		t.Fatalf("%s: status %d, no first event: %v", path, res.StatusCode, err)
+	}
+	return nc
+}
+
+// ask sends a request on a connection of its own.
+func (r *rig) ask(t *testing.T, method, path, lines string) net.Conn {
+	t.Helper()
+	nc, err := net.Dial("tcp", r.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = nc.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := io.WriteString(nc, method+" "+path+" HTTP/1.1\r\nHost: launch.example\r\n"+lines+"\r\n"); err != nil {
+		t.Fatalf("cannot ask for %s: %v", path, err)
 	}
 	return nc
 }

@@ -38,7 +38,7 @@ type LoadResult struct {
 func (l *Load) Start(a LoadArgs, _ *Nothing) error {
 	l.result, l.stop = LoadResult{Clients: a.Clients}, make(chan struct{})
 	for i := range a.Clients {
-		c, err := dial(a.Addr)
+		c, err := dial(a.Addr, patience)
 		if err != nil {
 			return err
 		}

@@ -37,6 +37,7 @@ func (o *Origin) Listen(_ Nothing, url *string) error {
 	mux.HandleFunc("/upload", upload)
 	mux.HandleFunc("/download", download)
 	mux.HandleFunc("/events", o.events)
+	mux.HandleFunc("/never", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	mux.HandleFunc("/ws", echo)
 	// The process ends with its standard input; nobody has to stop the server.
 	go http.Serve(ln, mux)

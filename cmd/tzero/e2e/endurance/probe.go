@@ -22,7 +22,8 @@ type Probe struct {
 // ProbeArgs say what to ask, and how often.
 type ProbeArgs struct {
 	Addr, Path string
-	Rate       int // requests a second
+	Rate       int           // requests a second
+	Patience   time.Duration // for one request; patience where absent
 }
 
 // Latencies are a probe's result.
@@ -86,7 +87,10 @@ func (p *Probe) one(a ProbeArgs, due time.Time) {
 
 // get does what browsers do: a kept connection that turns out closed before it answered costs a second try on a new one.
 func (p *Probe) get(a ProbeArgs) error {
-	c, err := p.take(a.Addr, true)
+	if a.Patience == 0 {
+		a.Patience = patience
+	}
+	c, err := p.take(a, true)
 	if err != nil {
 		return err
 	}
@@ -96,7 +100,7 @@ func (p *Probe) get(a ProbeArgs) error {
 		p.mu.Lock()
 		p.result.Retried++
 		p.mu.Unlock()
-		if c, err = p.take(a.Addr, false); err != nil {
+		if c, err = p.take(a, false); err != nil {
 			return err
 		}
 		ans, err = c.get(a.Path)
@@ -114,7 +118,7 @@ func (p *Probe) get(a ProbeArgs) error {
 	return err
 }
 
-func (p *Probe) take(addr string, kept bool) (*client, error) {
+func (p *Probe) take(a ProbeArgs, kept bool) (*client, error) {
 	p.mu.Lock()
 	if n := len(p.idle); kept && n > 0 {
 		c := p.idle[n-1]
@@ -124,7 +128,7 @@ func (p *Probe) take(addr string, kept bool) (*client, error) {
 	}
 	p.result.Dialed++
 	p.mu.Unlock()
-	return dial(addr)
+	return dial(a.Addr, a.Patience)
 }
 
 // Stop ends it, waits for the answers and returns the result.
@@ -135,6 +139,10 @@ func (p *Probe) Stop(_ Nothing, out *Latencies) error {
 	defer p.mu.Unlock()
 	p.result.P50, p.result.P99, p.result.Max = quantiles(p.took)
 	*out = p.result
+	for _, c := range p.idle {
+		c.Close()
+	}
+	p.idle = nil
 	return nil
 }
 

@@ -18,8 +18,9 @@ func shutdown(t *testing.T, report *endurance.Report) {
 }
 
 func drain(t *testing.T, report *endurance.Report) {
-	clients, lasting := size(20, 100), size(1500*time.Millisecond, 8*time.Second)
-	g := start(t, size("shutdown: {think: 500ms, grace: 10s}\n", ""))
+	clients, lasting := size(20, 100), size(1500*time.Millisecond, 12*time.Second)
+	think := size(500*time.Millisecond, 2*time.Second)
+	g := start(t, fmt.Sprintf("shutdown: {think: %v, grace: 30s}\n", think))
 	row := report.Row("SIGTERM under load", "%d clients in a closed loop, each asks every 50 ms until it is told `Connection: close`; 10 downloads and 10 chunked streams of %v under way",
 		clients, lasting)
 	row.Add("load average %s", endurance.Busy())
@@ -44,6 +45,7 @@ func drain(t *testing.T, report *endurance.Report) {
 	endurance.Eventually(t, 5*time.Second, "all downloads are under way", func() bool {
 		return g.Metrics(t)["tzero_connections"] >= float64(clients+len(errs))
 	})
+	<-time.After(size(500*time.Millisecond, 5*time.Second))
 	took := g.terminate(t)
 	slow.Wait()
 	result := endurance.Ask[endurance.LoadResult](t, load, "Wait", endurance.Nothing{})
@@ -59,6 +61,10 @@ func drain(t *testing.T, report *endurance.Report) {
 	}
 	row.Add("client errors: %d of %d requests; clients told to close: %d of %d", result.Failed, result.Requests, result.Told, clients)
 	row.Add("downloads and streams broken: %d of %d", failed, len(errs))
+	// The downloads' connections were not told to close, and have their time to think once they are idle.
+	if most := lasting + think + 2*time.Second; took > most {
+		t.Errorf("the gateway ended after %v, later than %v: something held it", took, most)
+	}
 	row.Add("exit code 0 after %.1f s", took.Seconds())
 }
 
@@ -81,19 +87,23 @@ func (r *rig) terminate(t *testing.T) time.Duration {
 func cutOff(t *testing.T, report *endurance.Report) {
 	sockets, grace := size(5, 50), size(time.Second, 5*time.Second)
 	g := start(t, fmt.Sprintf("shutdown: {think: 200ms, grace: %v}\n", grace))
-	row := report.Row("SIGTERM, and some never end", "%d WebSockets and 1 event stream; grace %v", sockets, grace)
+	row := report.Row("SIGTERM, and some never end", "%d WebSockets, 1 event stream, 1 GET and 1 POST that the origin never answers; grace %v", sockets, grace)
 	ws := endurance.Start(t, "sockets")
 	endurance.Ask[endurance.Outcomes](t, ws, "Open", endurance.OpenArgs{Addr: g.Addr, Path: "/ws", Count: sockets})
 	defer g.follow(t, "GET", "/events?id=endless&ms=100", "").Close()
-	endurance.Eventually(t, 5*time.Second, "all tunnels are open", func() bool { return g.tunnels(t) == sockets })
+	defer g.ask(t, "GET", "/never", "").Close()
+	defer g.ask(t, "POST", "/never", "Content-Length: 0\r\n").Close()
+	endurance.Eventually(t, 5*time.Second, "all are under way", func() bool {
+		return g.tunnels(t) == sockets && g.Metrics(t)["tzero_connections"] == float64(sockets+3)
+	})
 	took := g.terminate(t)
 	if most := grace + 5*time.Second; took > most {
 		t.Errorf("the gateway ended after %v, later than %v", took, most)
 	}
 	tunnels := fmt.Sprintf("tunnels=%d", sockets)
-	if !strings.Contains(g.Logs(), tunnels) || !strings.Contains(g.Logs(), "msg=ended cut=1") {
-		t.Errorf("the log does not say %s and cut=1:\n%s", tunnels, g.Logs())
+	if !strings.Contains(g.Logs(), tunnels) || !strings.Contains(g.Logs(), "msg=ended cut=3") {
+		t.Errorf("the log does not say %s and cut=3:\n%s", tunnels, g.Logs())
 	}
-	row.Add("tunnels cut and counted: %d; connections cut and counted: 1", sockets)
+	row.Add("tunnels cut and counted: %d; connections cut and counted: 3", sockets)
 	row.Add("exit code 0 after %.1f s", took.Seconds())
 }

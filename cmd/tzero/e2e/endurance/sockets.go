@@ -102,7 +102,7 @@ func each(n, parallel int, f func(int) error) (out Outcomes) {
 }
 
 func openSocket(addr, path string) (*client, error) {
-	c, err := dial(addr)
+	c, err := dial(addr, patience)
 	if err != nil {
 		return nil, err
 	}

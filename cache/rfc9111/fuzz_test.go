@@ -1,0 +1,81 @@
+package rfc9111
+
+import (
+	"strconv"
+	"testing"
+
+	"github.com/tzero-edge/tzero/internal/field"
+)
+
+func FuzzDirectives(f *testing.F) {
+	for _, s := range []string{"max-age=3600", `no-cache="a, b", private`, `x="\"", max-age=1`, "max-age =1;", ",,=", `"`, "s-maxage=99999999999999999999"} {
+		f.Add(s, "Cookie: a")
+	}
+	f.Fuzz(func(t *testing.T, a, b string) {
+		l := field.List{{Name: []byte("Cache-Control"), Value: []byte(a)}, {Name: []byte("Cache-Control"), Value: []byte(b)}}
+		d := Parse(l, "Cache-Control")
+		for _, n := range []int64{d.MaxAge, d.SMaxAge, d.MinFresh, d.MaxStale, d.StaleIfError, d.StaleWhileRevalidate} {
+			if n < 0 || n > MaxDelta {
+				t.Fatalf("%q %q: %+v", a, b, d)
+			}
+		}
+		// A restriction stays one, whatever stands in front of it as a whole member.
+		more := append(l, field.Field{Name: []byte("Cache-Control"), Value: []byte("no-store, private")})
+		if e := Parse(more, "Cache-Control"); !e.Has(NoStore | Private) {
+			t.Fatalf("%q %q hide no-store", a, b)
+		}
+	})
+}
+
+func FuzzDate(f *testing.F) {
+	for _, s := range []string{"Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994", "Wednesday, 29-Feb-24 23:59:60 GMT"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got, ok := ParseDate(b, now)
+		if !ok {
+			return
+		}
+		if again, ok := ParseDate(AppendDate(nil, got), now); !ok || !again.Equal(got) {
+			t.Fatalf("%q: %s is not stable", b, got)
+		}
+	})
+}
+
+func FuzzVary(f *testing.F) {
+	f.Add("Accept-Encoding, Cookie", "gzip, br", "en")
+	f.Add(",*", `"`, "")
+	f.Add("a\x00", "x;q=0", "a,b,c")
+	f.Fuzz(func(t *testing.T, vary, a, b string) {
+		v := VaryOf(field.List{{Name: []byte("Vary"), Value: []byte(vary)}})
+		l := field.List{{Name: []byte("Accept-Encoding"), Value: []byte(a)}, {Name: []byte("Accept-Language"), Value: []byte(b)}, {Name: []byte("Cookie"), Value: []byte(a + b)}}
+		for _, n := range v.Names[:v.N] {
+			once := AppendSelecting(nil, l, n)
+			if twice := AppendSelecting(nil, l.Clone(), n); string(once) != string(twice) {
+				t.Fatalf("%q: %q %q", n, once, twice)
+			}
+		}
+	})
+}
+
+func FuzzRange(f *testing.F) {
+	for _, s := range []string{"bytes=0-1", "bytes=-5", "bytes=5-", "bytes=1-0", "bytes=,", "x=1-2"} {
+		f.Add(s, int64(10))
+	}
+	f.Fuzz(func(t *testing.T, s string, size int64) {
+		size &= 1<<40 - 1
+		r := RangeOf(field.List{{Name: []byte("Range"), Value: []byte(s)}}, size, nil, now, now, now)
+		if r.Kind == Part && (r.Offset < 0 || r.Length <= 0 || r.Offset+r.Length > size) {
+			t.Fatalf("%q of %d: %+v", s, size, r)
+		}
+	})
+}
+
+func BenchmarkAssess(b *testing.B) {
+	req := Request{Method: []byte("GET"), Fields: fields("Cookie: a=b | Accept-Encoding: gzip")}
+	resp := Response{200, fields("Date: " + at(0) + " | Cache-Control: public, max-age=" + strconv.Itoa(60) + " | Vary: Accept-Encoding | ETag: \"a\"")}
+	b.ReportAllocs()
+	for b.Loop() {
+		Assess(&req, &resp, &defaults, now, now)
+	}
+}
