@@ -65,7 +65,19 @@ func playFile(t *testing.T, file string) {
 		}
 		return
 	}
-	t.Errorf("%s has changed. It now goes:\n%s", file, out.String())
+	t.Errorf("%s has changed (- as committed, + now):\n%s", file, difference(string(have), out.String()))
+}
+
+// difference shows the lines from the first to the last one that differ.
+func difference(have, now string) string {
+	a, b := strings.Split(have, "\n"), strings.Split(now, "\n")
+	for len(a) > 0 && len(b) > 0 && a[0] == b[0] {
+		a, b = a[1:], b[1:]
+	}
+	for len(a) > 0 && len(b) > 0 && a[len(a)-1] == b[len(b)-1] {
+		a, b = a[:len(a)-1], b[:len(b)-1]
+	}
+	return indent("- ", strings.Join(a, "\n")) + indent("+ ", strings.Join(b, "\n"))
 }
 
 // stage is a gateway, its origin and its decision log.

@@ -109,13 +109,21 @@ func (o *observer) report() Seen {
 func (o *observer) forget() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.requests = slices.DeleteFunc(o.requests, func(r *Request) bool { return r.done })
+	o.requests = slices.DeleteFunc(o.requests, func(r *Request) bool { return r.done || r.endless() })
 	o.console = nil
 }
 
-// endless are the kinds of requests whose end nobody waits for.
-func endless(kind string) bool {
-	return kind == "EventSource" || kind == "WebSocket" || kind == "Media" || kind == "Ping"
+// endless reports whether nobody waits for the end of a request. That is so for streams, and for what the
+// browser asks behind the page's back, such as a revalidation while it shows a stale answer: Chromium
+// reads the head of that answer and leaves the rest until it gives up.
+func (r *Request) endless() bool {
+	switch r.Kind {
+	case "EventSource", "WebSocket", "Media", "Ping":
+		return true
+	case "Other":
+		return r.Status != 0
+	}
+	return false
 }
 
 // underway lists the requests that a page which has loaded still waits for.
@@ -124,7 +132,7 @@ func (o *observer) underway() []string {
 	defer o.mu.Unlock()
 	var waiting []string
 	for _, r := range o.requests {
-		if !r.done && !endless(r.Kind) {
+		if !r.done && !r.endless() {
 			waiting = append(waiting, r.URL)
 		}
 	}
