@@ -71,11 +71,13 @@ func stepFollow(x *Exchange) State {
 			return StateLookup
 		}
 		x.Out.Fault = FaultOrigin
-		return x.refuse(StateFollow, 502, Reason(cache.FillError), "The app behind this gateway broke off its answer.")
+		return x.refuse(StateFollow, 502, Reason(cache.FillError), brokeOff)
 	}
 	x.note(StateFollow, ReasonFollower, "")
 	return StateDeliver
 }
+
+const brokeOff = "The app behind this gateway broke off its answer."
 
 // maxLookups bounds how often a request asks the cache: once, and once more when its leader failed.
 const maxLookups = 2
@@ -140,6 +142,10 @@ func (x *Exchange) led(fill *cache.Fill, err error) State {
 		x.object = fill.Object()
 	case fill.State() == cache.Uncacheable:
 		x.Out.CacheReason = Reason(fill.Reason())
+	case fill.State() == cache.Failed:
+		// It broke off before a byte went to the client: an honest error is better than half a page.
+		x.Out.Fault = FaultOrigin
+		return x.refuse(StateFetch, 502, Reason(fill.Reason()), brokeOff)
 	default:
 		x.fill = fill
 		x.Out.CacheReason = Reason(x.look.Reason)
