@@ -70,11 +70,11 @@ func announceDemo(w io.Writer, s *services) {
 tzero %[1]s stands in front of the demo app.
 
   open    %[2]s/
-  then    curl -sI %[2]s/ | grep -i cache-status      twice: fwd=uri-miss, then hit
-          curl -sN %[2]s/events                       events as they come
-          curl -s %[2]s/api/slow?ms=800               an API that takes its time, never stored
+  then    curl -so /dev/null -D- %[2]s/     twice: Cache-Status says fwd=uri-miss, then hit
+          curl -sN %[2]s/events             events as they come
+          curl -s '%[2]s/api/slow?ms=800'   an API that takes its time and is never stored
   see     %[3]s                      the dashboard
-          %[3]smetrics                what Prometheus reads
+          %[3]smetrics               what Prometheus reads
   stop    Ctrl-C
 
 `, buildVersion(), base, adminAddress(s))

@@ -5,21 +5,14 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"encoding/xml"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httptrace"
-	"net/textproto"
-	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/coder/websocket"
 )
 
 // get asks h and returns the answer; a header line is given as "Name: value".
@@ -134,79 +127,6 @@ func TestStaticFilesLiveForAYear(t *testing.T) {
 		if again := get(t, s, s.assets.url(name), "If-None-Match: "+res.Header.Get("ETag")); again.StatusCode != http.StatusNotModified {
 			t.Errorf("%s: a revalidation got %d", name, again.StatusCode)
 		}
-	}
-}
-
-func TestSignup(t *testing.T) {
-	now := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
-	h := New(Options{Now: func() time.Time { return now }})
-	const form = "application/x-www-form-urlencoded"
-	first := post(t, h, "/signup", form, "email=Ada%40example.com")
-	if first.StatusCode != http.StatusSeeOther || first.Header.Get("Location") != "/welcome" {
-		t.Fatalf("a sign-up got %d to %q", first.StatusCode, first.Header.Get("Location"))
-	}
-	cookie := first.Cookies()[0]
-	if !cookie.HttpOnly || cookie.SameSite != http.SameSiteLaxMode {
-		t.Errorf("the cookie is open to scripts or to other sites: %v", cookie)
-	}
-	send := "Cookie: " + cookie.Name + "=" + cookie.Value
-	me := get(t, h, "/api/me", send)
-	if got, want := body(t, me), `{"email":"ada@example.com","position":1,"at":"2026-11-23T09:00:00Z"}`+"\n"; got != want {
-		t.Errorf("got %s, want %s", got, want)
-	}
-	if me.Header.Get("Cache-Control") != "private, no-cache" || me.Header.Get("Vary") != "Cookie" {
-		t.Errorf("a private answer is marked %v", me.Header)
-	}
-	if page := body(t, get(t, h, "/welcome", send)); !strings.Contains(page, "ada@example.com") {
-		t.Error("the welcome page does not know its visitor")
-	}
-	if again := post(t, h, "/signup", form, "email=ada%40EXAMPLE.com"); again.Cookies()[0].Value != cookie.Value {
-		t.Error("the same address got a second place")
-	}
-	if count := body(t, get(t, h, "/api/launch-count")); !strings.Contains(count, `"count":1,`) {
-		t.Errorf("the count is %s", count)
-	}
-}
-
-func TestSignupRefuses(t *testing.T) {
-	h := New(Options{})
-	refused := func(contentType, form string, status int) {
-		t.Helper()
-		res := post(t, h, "/signup", contentType, form)
-		if res.StatusCode != status || res.Header.Get("Set-Cookie") != "" {
-			t.Errorf("%.60q got %d, %v; want %d", form, res.StatusCode, res.Header, status)
-		}
-	}
-	const form = "application/x-www-form-urlencoded"
-	refused(form, "", 422)
-	refused(form, "email=", 422)
-	refused(form, "email=nobody", 422)
-	refused(form, "email=a%40b", 422)
-	refused(form, "email=Ada+%3Cada%40example.com%3E", 422)
-	refused(form, "email="+strings.Repeat("a", 300)+"%40example.com", 422)
-	refused(form, "email=%zz", 400)
-	refused(form, "email="+strings.Repeat("a", maxFormBytes), 413)
-	refused("text/plain", "email=ada%40example.com", 422)
-
-	typed := post(t, h, "/signup", form, "email="+url.QueryEscape(`"><script>`))
-	if page := body(t, typed); strings.Contains(page, "<script>") || !strings.Contains(page, `role="alert"`) {
-		t.Error("the refused address is not escaped, or its problem is not said")
-	}
-}
-
-func TestTheListForgetsTheOldest(t *testing.T) {
-	var l signups
-	for i := range maxSignups + 3 {
-		l.add(fmt.Sprintf("%d@example.com", i), fmt.Sprintf("s%d", i), time.Time{})
-	}
-	if l.count() != maxSignups+3 || len(l.ring) != maxSignups || len(l.byEmail) != maxSignups || len(l.bySession) != maxSignups {
-		t.Errorf("%d counted, %d kept, %d addresses, %d sessions", l.count(), len(l.ring), len(l.byEmail), len(l.bySession))
-	}
-	if _, ok := l.find("s2"); ok {
-		t.Error("an overwritten sign-up is still found")
-	}
-	if s, ok := l.find("s3"); !ok || s.Position != 4 {
-		t.Errorf("the oldest that is kept is %+v", s)
 	}
 }
 
@@ -339,85 +259,5 @@ func TestOtherMethodsAreRefused(t *testing.T) {
 	res := post(t, New(Options{}), "/pricing", "text/plain", "")
 	if res.StatusCode != http.StatusMethodNotAllowed || res.Header.Get("Allow") != "GET, HEAD" {
 		t.Errorf("got %d, Allow %q", res.StatusCode, res.Header.Get("Allow"))
-	}
-}
-
-// serve runs the app as `tzero demo` does, and ends it with the test.
-func serve(t *testing.T) (address string, end func() error) {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	result := make(chan error, 1)
-	go func() { result <- Serve(ctx, ln) }()
-	ended := false
-	end = func() error { ended = true; cancel(); return <-result }
-	t.Cleanup(func() {
-		if !ended {
-			_ = end()
-		}
-	})
-	return ln.Addr().String(), end
-}
-
-func TestEarlyHintsComeBeforeThePage(t *testing.T) {
-	address, _ := serve(t)
-	var hints []string
-	trace := &httptrace.ClientTrace{Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
-		hints = append(hints, fmt.Sprint(code, " ", len(h["Link"])))
-		return nil
-	}}
-	r, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), http.MethodGet, "http://"+address+"/early", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	res, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	if len(hints) != 1 || hints[0] != "103 2" || res.StatusCode != 200 || len(res.Header["Link"]) != 2 {
-		t.Errorf("hints %q, then %d with %q", hints, res.StatusCode, res.Header["Link"])
-	}
-}
-
-func TestWebSocketEchoesAndIsToldOfTheEnd(t *testing.T) {
-	address, end := serve(t)
-	conn, _, err := websocket.Dial(t.Context(), "ws://"+address+"/ws", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.CloseNow()
-	if err := conn.Write(t.Context(), websocket.MessageText, []byte("hello")); err != nil {
-		t.Fatal(err)
-	}
-	if _, message, err := conn.Read(t.Context()); err != nil || string(message) != "hello" {
-		t.Fatalf("came back: %q, %v", message, err)
-	}
-	closed := make(chan error, 1)
-	go func() {
-		_, _, err := conn.Read(context.Background())
-		closed <- err
-	}()
-	if err := end(); err != nil {
-		t.Error(err)
-	}
-	if err := <-closed; websocket.CloseStatus(err) != websocket.StatusGoingAway {
-		t.Errorf("the visitor was told %v", err)
-	}
-}
-
-func TestServeSaysWhyItCannot(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := ln.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := Serve(t.Context(), ln); !errors.Is(err, net.ErrClosed) || !strings.HasPrefix(err.Error(), "cannot serve the demo origin on ") {
-		t.Errorf("got %v", err)
 	}
 }

@@ -158,9 +158,21 @@ func (tab *Tab) Text(expression string) string {
 	return text
 }
 
+// scroll goes through the page once, so that images which load late load.
+const scroll = `(async () => {
+  for (let y = 0; y < document.body.scrollHeight; y += innerHeight) {
+    scrollTo({ top: y, behavior: "instant" });
+    await new Promise(requestAnimationFrame);
+  }
+  scrollTo({ top: 0, behavior: "instant" });
+  return "";
+})()`
+
 // Screenshot writes the whole page, not just what is in view, as a PNG.
 func (tab *Tab) Screenshot(file string) {
 	tab.t.Helper()
+	tab.Text(scroll)
+	tab.Settle()
 	ctx, cancel := context.WithTimeout(tab.ctx, patience)
 	defer cancel()
 	png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
