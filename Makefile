@@ -17,10 +17,10 @@ PKG      ?= ./...
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 
-.PHONY: help run build test e2e lint fuzz deps docs clean
+.PHONY: help run build test e2e endurance lint fuzz deps docs clean
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The shell is replaced by the gateway, so that Ctrl-C and SIGTERM reach it directly and it can drain.
 run: build ## Run on :8080 before the demo origin, or before ORIGIN=URL. Also: LISTEN=ADDR, CONFIG=FILE.
@@ -41,6 +41,10 @@ test: deps ## Install what the tests need, then run every test with the race det
 
 e2e: deps ## Run the tests that drive the real binary, the browser and the Next.js application.
 	CGO_ENABLED=1 $(GO) test -race -count=1 -v -timeout 30m -tags nextapp ./cmd/tzero/e2e/...
+
+# Without the race detector: the figures are those of the binary that is shipped.
+endurance: build ## Run the endurance scenarios in full size, about 4 minutes, and write docs/endurance.md.
+	TZERO_BINARY=$(CURDIR)/$(BIN) $(GO) test -count=1 -v -timeout 15m ./cmd/tzero/e2e/endurance -args -full -write
 
 lint: ## gofmt, go vet, staticcheck and the import rules.
 	@unformatted="$$(gofmt -l $$(find . -name '*.go' -not -path './.git/*' -not -path '*/testdata/*'))"; \

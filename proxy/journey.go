@@ -47,8 +47,10 @@ type journey struct {
 func (x *Exchange) Reset() {
 	res, fields, target, scratch := x.Res, x.fields[:0], x.target[:0], x.scratch[:0]
 	res.reset()
+	want := x.want
+	want.Reset()
 	*x = Exchange{Res: res}
-	x.fields, x.target, x.scratch = fields, target, scratch
+	x.fields, x.target, x.scratch, x.want = fields, target, scratch, want
 }
 
 // note records a decision. A journey that is longer than any legal one keeps its beginning.

@@ -18,7 +18,7 @@ import (
 )
 
 // gateway runs all services in front of an origin and returns their address.
-func gateway(t *testing.T, origin string) (*services, string) {
+func gateway(t testing.TB, origin string) (*services, string) {
 	t.Helper()
 	dir := t.TempDir()
 	in := configs.Input{Flags: configs.Overrides{Origin: origin, Listen: "127.0.0.1:0", Admin: "127.0.0.1:0", StateDir: filepath.Join(dir, "state")}}

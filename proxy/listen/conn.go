@@ -136,15 +136,22 @@ func (c *conn) next() error {
 	overdue := !c.in.enter(phaseQuiet, clock.now())
 	var bad *http1.Malformed
 	switch {
-	case err == nil && !overdue:
 	case overdue:
 		bad = errHeaderTimeout
-	case !errors.As(err, &bad):
-		c.srv.exchanges.Put(x)
-		return c.end()
+	case err != nil:
+		if bad = malformed(err); bad == nil {
+			c.srv.exchanges.Put(x)
+			return c.end()
+		}
 	}
 	c.begin(x, bad)
 	return nil
+}
+
+func malformed(err error) *http1.Malformed {
+	var bad *http1.Malformed
+	errors.As(err, &bad)
+	return bad
 }
 
 var errHeaderTimeout = &http1.Malformed{Status: 408, Reason: "header-timeout", Detail: "the header section did not arrive in time"}

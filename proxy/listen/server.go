@@ -11,10 +11,12 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/valyala/fasthttp"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"github.com/tzero-edge/tzero/internal/http1"
 	"github.com/tzero-edge/tzero/proxy"
@@ -198,6 +200,10 @@ func (s *Server) closeListeners() {
 // is the last one.
 func (s *Server) drain(think, grace time.Duration) {
 	s.draining.Store(true)
+	for _, l := range s.listeners {
+		l.stopQueueing()
+	}
+	s.wait(lastCall, func() int { return 1 })
 	s.closeListeners()
 	s.accepting.close()
 	s.wait(think, func() int { return s.reg.len() })
@@ -211,6 +217,21 @@ func (s *Server) drain(think, grace time.Duration) {
 	})
 	s.handler.GiveUp()
 	s.conns.Wait()
+}
+
+// lastCall is the time in which what is queued already is accepted.
+const lastCall = 20 * time.Millisecond
+
+// stopQueueing has the kernel queue no more connections. It has completed those in the queue on our behalf: their clients are
+// sending, and closing the listener would reset them. Clients that come later try again, and are refused.
+func (l *listener) stopQueueing() {
+	sc, ok := l.Listener.(syscall.Conn)
+	if !ok {
+		return
+	}
+	if rc, err := sc.SyscallConn(); err == nil {
+		_ = rc.Control(func(fd uintptr) { _ = unix.Listen(int(fd), 0) })
+	}
 }
 
 // endIdle closes connections that have waited for a request for so long. One whose answer had begun before the

@@ -60,6 +60,9 @@ func (s *Server) sweep() {
 	})
 }
 
+// slowHead is the time in ms from which on a header section under way may be evicted: an honest one comes at once.
+const slowHead = 250
+
 // evict ends up to n of the connections that have been idle, or busy with a header section, longest,
 // looking at a sample; it returns how many.
 func (s *Server) evict(n int) int {
@@ -71,7 +74,7 @@ func (s *Server) evict(n int) int {
 		var at uint64
 		s.reg.sample(64, rand.Uint32(), func(c *conn) {
 			p, lasted, word := c.in.read(now)
-			if (p == phaseIdle || p == phaseHead && lasted > 1000) && lasted > age {
+			if (p == phaseIdle || p == phaseHead && lasted > slowHead) && lasted > age {
 				oldest, age, at = c, lasted, word
 			}
 		})

@@ -46,14 +46,18 @@ type Seen struct {
 }
 
 // Complaints are what a page without faults does not have: console messages, and requests that failed or
-// were answered with an error. Requests that the page itself gave up do not count.
+// were answered with an error. Requests that the page itself gave up do not count, nor does a missing
+// /favicon.ico: the browser asks for that unbidden, where the page names no icon.
 func (s Seen) Complaints() []string {
 	var all []string
 	for _, m := range s.Console {
-		all = append(all, fmt.Sprintf("console %s: %s (%s)", m.Level, m.Text, m.URL))
+		if !strings.HasSuffix(m.URL, "/favicon.ico") {
+			all = append(all, fmt.Sprintf("console %s: %s (%s)", m.Level, m.Text, m.URL))
+		}
 	}
 	for _, r := range s.Requests {
-		if r.Err != "" && r.Err != "net::ERR_ABORTED" || r.Status >= 400 {
+		failed := r.Err != "" && r.Err != "net::ERR_ABORTED" || r.Status >= 400
+		if failed && !strings.HasSuffix(r.URL, "/favicon.ico") {
 			all = append(all, fmt.Sprintf("%s %s: %d %s", r.Method, r.URL, r.Status, r.Err))
 		}
 	}
@@ -113,14 +117,14 @@ func (o *observer) forget() {
 	o.console = nil
 }
 
-// endless reports whether nobody waits for the end of a request. That is so for streams, and for what the
-// browser asks behind the page's back, such as a revalidation while it shows a stale answer: Chromium
-// reads the head of that answer and leaves the rest until it gives up.
+// endless reports whether nobody waits for the end of a request. That is so for streams; for what a script
+// fetches, once the head is there, since it may leave the body unread for ever; and for what the browser
+// asks behind the page's back: of a revalidation while it shows a stale answer, it reads only the head.
 func (r *Request) endless() bool {
 	switch r.Kind {
 	case "EventSource", "WebSocket", "Media", "Ping":
 		return true
-	case "Other":
+	case "Fetch", "XHR", "Other":
 		return r.Status != 0
 	}
 	return false
@@ -177,6 +181,7 @@ func (o *observer) handle(event any) {
 		o.last(e.RequestID).EarlyHints = header(e.Headers)
 	case *network.EventRequestServedFromCache:
 		o.last(e.RequestID).FromCache = true
+	case *network.EventDataReceived: // the page is not settled yet
 	case *network.EventLoadingFinished:
 		r := o.last(e.RequestID)
 		r.done, r.Bytes = true, int(e.EncodedDataLength)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -16,11 +17,12 @@ type Load struct {
 	done sync.WaitGroup
 }
 
-// LoadArgs say who asks what. A client that is told `Connection: close` ends.
+// LoadArgs say who asks what. A client that is told `Connection: close` ends; a newcomer, when it is refused.
 type LoadArgs struct {
 	Addr    string
-	Paths   []string // in turn
-	Clients int
+	Paths   []string      // in turn
+	Clients int           // on a kept connection each
+	Fresh   int           // newcomers: on a new connection every time
 	Pause   time.Duration // between an answer and the next request
 }
 
@@ -31,6 +33,7 @@ type LoadResult struct {
 	Failed   int      // no answer, a broken one, or not 200
 	Lost     int      // connections that ended without `Connection: close`
 	Told     int      // clients that ended because an answer said so
+	Refused  int      // newcomers that found the door closed: no error, for nothing was asked yet
 	Errors   []string // the first few
 }
 
@@ -48,7 +51,36 @@ func (l *Load) Start(a LoadArgs, _ *Nothing) error {
 		l.done.Add(1)
 		go l.client(c, i, a)
 	}
+	for range a.Fresh {
+		l.done.Go(func() {
+			for l.newcomer(a) {
+			}
+		})
+	}
 	return nil
+}
+
+// newcomer asks once, on a connection of its own, and reports whether to go on.
+func (l *Load) newcomer(a LoadArgs) bool {
+	select {
+	case <-l.stop:
+		return false
+	case <-time.After(a.Pause):
+	}
+	c, err := dial(a.Addr, patience)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.result.Refused++
+		return false
+	}
+	var ans answer
+	if err == nil {
+		ans, err = c.get(a.Paths[0])
+		c.Close()
+	}
+	ans.close = false
+	return l.note(ans, err)
 }
 
 func (l *Load) client(c *client, i int, a LoadArgs) {

@@ -17,16 +17,17 @@ import (
 func reloads(t *testing.T, report *endurance.Report) {
 	g := start(t, "")
 	clients, sockets := size(20, 100), size(10, 50)
-	row := report.Row("SIGHUP under load", "20 times, good and bad files in turn; %d clients on kept connections, %d WebSockets", clients, sockets)
+	row := report.Row("SIGHUP under load", "20 times, good and bad files in turn (one more route, health checks, other limits, another origin; no YAML, an unknown key, an impossible value, "+
+		"an origin that does not exist, empty, %v, none at all); %d clients on kept connections ask every %v, %d WebSockets talk", enormous(), clients, pausing(), sockets)
 	row.Add("load average %s", endurance.Busy())
-	load := endurance.Start(t, "load")
-	endurance.Ask[endurance.Nothing](t, load, "Start", endurance.LoadArgs{
-		Addr: g.Addr, Paths: []string{"/page", "/api"}, Clients: clients, Pause: size(20*time.Millisecond, 50*time.Millisecond),
-	})
 	ws := endurance.Start(t, "sockets")
 	endurance.Ask[endurance.Outcomes](t, ws, "Open", endurance.OpenArgs{Addr: g.Addr, Path: "/ws", Count: sockets})
 	g.settled(t)
 	goroutines := g.Goroutines(t)
+	load := endurance.Start(t, "load")
+	endurance.Ask[endurance.Nothing](t, load, "Start", endurance.LoadArgs{
+		Addr: g.Addr, Paths: []string{"/page", "/api"}, Clients: clients, Pause: pausing(),
+	})
 	stopEcho := echoing(t, ws)
 	good := g.twenty(t, row)
 	echoes := stopEcho()
@@ -43,9 +44,12 @@ func reloads(t *testing.T, report *endurance.Report) {
 		t.Errorf("%d of %d WebSockets are alive", n, sockets)
 	}
 	endurance.Eventually(t, 20*time.Second, "goroutines are back", func() bool { return g.Goroutines(t) <= goroutines })
-	row.Add("goroutines: %d at the start, with all clients; %d at the end, without", goroutines, g.Goroutines(t))
+	row.Add("goroutines, with the WebSockets: %d before, %d after", goroutines, g.Goroutines(t))
 	row.Add("%d applied, %d refused", good, 20-good)
 }
+
+func enormous() endurance.Bytes { return size[endurance.Bytes](256<<20, 4<<30) }
+func pausing() time.Duration    { return size(20*time.Millisecond, 50*time.Millisecond) }
 
 // echoing keeps the sockets talking until the function that it returns is called.
 func echoing(t *testing.T, ws *endurance.Peer) func() endurance.Outcomes {
@@ -77,7 +81,10 @@ func (r *rig) twenty(t *testing.T, row *endurance.Row) (good int) {
 	t.Helper()
 	generation := r.Metrics(t)["tzero_config_generation"]
 	var slowest time.Duration
+	pause := time.NewTicker(size(20*time.Millisecond, 500*time.Millisecond))
+	defer pause.Stop()
 	for i := range 20 {
+		<-pause.C // every generation sees traffic
 		c := r.file(i)
 		text := r.config
 		c.change(t, r, &text)
@@ -131,7 +138,7 @@ func (r *rig) file(i int) file {
 		{"an empty file", false, func(t *testing.T, r *rig, _ *string) { r.store(t, "") }},
 		{"an enormous file", false, func(t *testing.T, r *rig, text *string) {
 			r.store(t, *text)
-			if err := os.Truncate(r.File, size[int64](256<<20, 4<<30)); err != nil {
+			if err := os.Truncate(r.File, int64(enormous())); err != nil {
 				t.Fatal(err)
 			}
 		}},

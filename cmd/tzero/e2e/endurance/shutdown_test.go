@@ -21,12 +21,12 @@ func drain(t *testing.T, report *endurance.Report) {
 	clients, lasting := size(20, 100), size(1500*time.Millisecond, 12*time.Second)
 	think := size(500*time.Millisecond, 2*time.Second)
 	g := start(t, fmt.Sprintf("shutdown: {think: %v, grace: 30s}\n", think))
-	row := report.Row("SIGTERM under load", "%d clients in a closed loop, each asks every 50 ms until it is told `Connection: close`; 10 downloads and 10 chunked streams of %v under way",
-		clients, lasting)
+	row := report.Row("SIGTERM under load", "%d clients in a closed loop, each asks every 50 ms until it is told `Connection: close`; %d ask on a new connection every 50 ms until it is refused; "+
+		"10 downloads and 10 chunked streams of %v under way", clients, clients/2, lasting)
 	row.Add("load average %s", endurance.Busy())
 	load := endurance.Start(t, "load")
 	endurance.Ask[endurance.Nothing](t, load, "Start", endurance.LoadArgs{
-		Addr: g.Addr, Paths: []string{"/page", "/api"}, Clients: clients, Pause: 50 * time.Millisecond,
+		Addr: g.Addr, Paths: []string{"/page", "/api"}, Clients: clients, Fresh: clients / 2, Pause: 50 * time.Millisecond,
 	})
 	const bytes = 4 << 20
 	want := endurance.Checksum(bytes)
@@ -49,8 +49,9 @@ func drain(t *testing.T, report *endurance.Report) {
 	took := g.terminate(t)
 	slow.Wait()
 	result := endurance.Ask[endurance.LoadResult](t, load, "Wait", endurance.Nothing{})
-	if result.Failed > 0 || result.Told != clients {
-		t.Errorf("%d of %d requests failed, %d of %d clients were told to close: %q", result.Failed, result.Requests, result.Told, clients, result.Errors)
+	if result.Failed > 0 || result.Told != clients || result.Refused != clients/2 {
+		t.Errorf("%d of %d requests failed, %d of %d clients were told to close, %d of %d newcomers were refused: %q",
+			result.Failed, result.Requests, result.Told, clients, result.Refused, clients/2, result.Errors)
 	}
 	failed := 0
 	for i, err := range errs {
@@ -59,7 +60,8 @@ func drain(t *testing.T, report *endurance.Report) {
 			t.Errorf("download %d: %v", i, err)
 		}
 	}
-	row.Add("client errors: %d of %d requests; clients told to close: %d of %d", result.Failed, result.Requests, result.Told, clients)
+	row.Add("client errors: %d of %d requests; clients told to close: %d of %d; newcomers refused: %d of %d", result.Failed, result.Requests,
+		result.Told, clients, result.Refused, clients/2)
 	row.Add("downloads and streams broken: %d of %d", failed, len(errs))
 	// The downloads' connections were not told to close, and have their time to think once they are idle.
 	if most := lasting + think + 2*time.Second; took > most {

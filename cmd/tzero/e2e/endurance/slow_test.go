@@ -20,7 +20,7 @@ func slowClients(t *testing.T, report *endurance.Report) {
 	})
 }
 
-// crowd has the crowd stay for a while. A share of refused requests of others is all that may fail.
+// crowd has the crowd come and stay for a while. A share of refused requests of others is all that may fail, once it is there.
 func crowd(t *testing.T, report *endurance.Report, extra string, refused float64, a endurance.CrowdArgs) {
 	g := start(t, extra)
 	count := a.Heads + a.Readers + a.Bodies + a.Idlers
@@ -34,9 +34,15 @@ func crowd(t *testing.T, report *endurance.Report, extra string, refused float64
 	before := quiet()
 	idle := g.Memory(t)
 	g.ForgetPeak(t)
-	stop, stopAPI := g.others(t), g.probe(t, endurance.ProbeArgs{Path: "/api", Rate: 20})
 	slow := endurance.Start(t, "crowd")
+	stop := g.others(t)
 	endurance.Ask[endurance.Nothing](t, slow, "Start", a)
+	<-time.After(size(time.Second/2, 3*time.Second))
+	arriving := stop()
+	if refused == 0 {
+		noFailures(t, arriving)
+	}
+	stop, stopAPI := g.others(t), g.probe(t, endurance.ProbeArgs{Path: "/api", Rate: 20})
 	<-time.After(staying())
 	m := g.Metrics(t)
 	during, api := stop(), stopAPI()
@@ -56,7 +62,9 @@ func crowd(t *testing.T, report *endurance.Report, extra string, refused float64
 	after := g.Memory(t)
 	row.Memory(idle, after)
 	row.Add("memory with the crowd: %.1f KiB a client", float64(held.RSS-idle.RSS)/1024/float64(count))
-	row.Add("others: %s (before: %s)", during, before)
+	row.Add("others before: %s", before)
+	row.Add("others while the crowd arrives: %s", arriving)
+	row.Add("others while it stays: %s", during)
 	row.Add("others, not stored (20/s): %s", api)
 	row.Add("connections back to rest %.1f s after the crowd left", back.Seconds())
 }

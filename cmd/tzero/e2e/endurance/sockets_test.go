@@ -12,6 +12,16 @@ import (
 func sockets(t *testing.T, report *endurance.Report) {
 	g := start(t, "")
 	count := size(200, 5000)
+	first := round(t, report, g, count)
+	// What is held after a first round serves the second: nothing leaks.
+	if second := round(t, report, g, count); second > first+max(first/5, 16<<20) {
+		t.Errorf("a second round took %v of memory, the first %v", second, first)
+	}
+}
+
+// round returns the memory at its peak.
+func round(t *testing.T, report *endurance.Report, g *rig, count int) endurance.Bytes {
+	t.Helper()
 	row := report.Row("WebSockets", "%d opened, a message echoed on each, held for %v, echoed again, closed", count, hold())
 	row.Add("load average %s", endurance.Busy())
 	g.settled(t)
@@ -46,6 +56,7 @@ func sockets(t *testing.T, report *endurance.Report) {
 		float64(held.RSS-idle.RSS)/1024/float64(count), after.Peak, after.RSS)
 	row.Add("registry: %d held, 0 after; goroutines: %d before, %d held, %d after", open, goroutines, heldGoroutines, g.Goroutines(t))
 	row.Add("others while held: %s", during)
+	return after.Peak
 }
 
 func hold() time.Duration { return size(500*time.Millisecond, 10*time.Second) }

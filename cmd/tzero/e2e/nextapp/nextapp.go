@@ -31,14 +31,14 @@ const (
 // Apps lists all applications.
 func Apps() []App { return []App{T3, Tutorial, CacheLab, Slow} }
 
-// Pages are the paths to click through. Each answers 200 with a document.
+// Pages are the paths to look at. Each answers 200 with a document and loads without a complaint; that is
+// why the first page of CacheLab is missing, which links to an address that CacheLab does not have.
 func (a App) Pages() []string {
 	switch a {
 	case Tutorial:
 		return []string{"/", "/posts/ssg-ssr", "/posts/pre-rendering"}
 	case CacheLab:
 		return []string{
-			"/",
 			"/pages/no-fetch/default-page",
 			"/pages/cached-static-fetch/revalidate15--default-page",
 			"/pages/revalidated-fetch/revalidate15--default-page",
