@@ -31,9 +31,7 @@ func (x *Exchange) deliverObject(o cache.Object) {
 	now := time.Now()
 	r := &x.Res
 	r.Status = o.Status()
-	r.Fields = o.Fields(r.Fields)
-	age := o.Age(now)
-	r.Fields.Add(nameAge, x.keepInt(int64(age/time.Second)))
+	x.storedFields(o, now)
 	if o.Condition(x.Req.Fields, now) == rfc9111.NotModified {
 		x.notModified()
 		return
@@ -51,6 +49,21 @@ func (x *Exchange) deliverObject(o cache.Object) {
 		x.note(StateDeliver, "", "")
 	}
 	x.headOnly()
+}
+
+// storedFields begins the answer's fields with those of a stored head, and its age.
+func (x *Exchange) storedFields(o cache.Object, now time.Time) {
+	r := &x.Res
+	if x.own == nil {
+		r.Fields = o.Fields(r.Fields)
+	} else {
+		r.Fields = append(r.Fields, x.own...)
+		r.Fields.Del("Age")
+		if !r.Fields.Has("Date") {
+			x.date()
+		}
+	}
+	r.Fields.Add(nameAge, x.keepInt(int64(o.Age(now)/time.Second)))
 }
 
 // deliverEncoded answers with the copy that was compressed once or, until there is one, compresses in
@@ -84,9 +97,8 @@ func (x *Exchange) deliverFill(f *cache.Fill) {
 	r := &x.Res
 	h := f.Head()
 	r.Status = h.Status()
-	r.Fields = h.Fields(r.Fields)
 	now := time.Now()
-	r.Fields.Add(nameAge, x.keepInt(int64(h.Age(now)/time.Second)))
+	x.storedFields(h, now)
 	if h.Condition(x.Req.Fields, now) == rfc9111.NotModified {
 		x.notModified()
 		return

@@ -105,6 +105,8 @@ func (e *Edge) Serve(x *Exchange) {
 		s = next
 	}
 	x.Out.FirstByte = time.Since(x.Started)
+	// The answer's lines may lie in the origin's buffers, which are gone by the time of Finish.
+	x.Out.ContentType = x.keepBytes(x.Res.Fields.Get("Content-Type"))
 }
 
 // fell answers a request whose journey panicked.
@@ -118,6 +120,7 @@ func (e *Edge) fell(x *Exchange, p any) {
 	x.Out.Fault = FaultGateway
 	x.Out.Err = "a fault of the gateway; its log has the details"
 	stepSynth(x)
+	x.Out.ContentType = x.Res.Fields.Get("Content-Type")
 }
 
 func (e *Edge) violate(from, to State) {
@@ -139,7 +142,6 @@ func (e *Edge) Finish(x *Exchange, sent int64, err error) {
 	x.note(StateFinish, "", "")
 	o.Duration = time.Since(x.Started)
 	o.Status = x.Res.Status
-	o.ContentType = x.Res.Fields.Get("Content-Type")
 	o.BytesOut = sent
 	if x.Body != nil {
 		o.BytesIn = x.Body.N()

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"errors"
 	"time"
 
@@ -72,6 +73,13 @@ func stepFollow(x *Exchange) State {
 		}
 		x.Out.Fault = FaultOrigin
 		return x.refuse(StateFollow, 502, Reason(cache.FillError), brokeOff)
+	}
+	if x.fill.Reason() == cache.FillShared {
+		// The error is everybody's, its page is the leader's: debug pages repeat what a visitor sent.
+		status := x.fill.Head().Status()
+		x.fill = nil
+		x.Out.Fault = FaultOrigin
+		return x.refuse(StateFollow, status, Reason(cache.FillShared), "The app behind this gateway failed.")
 	}
 	x.note(StateFollow, ReasonFollower, "")
 	return StateDeliver
@@ -174,6 +182,9 @@ func (x *Exchange) lead(q *cache.Request, r *cache.Result) (*cache.Fill, error) 
 	}
 	var fields field.List
 	x.gen.Clients.EndToEnd(&fields, res.Fields)
+	if namesFields(fields) {
+		x.own = fields.Clone()
+	}
 	head := cache.Head{Status: res.Status, Fields: fields, Length: res.Length, UntilClose: res.CloseDelimited}
 	if res.Status == 304 && r.Validating() {
 		fill := x.edge.cache.Freshen(q, r, head, x.asked, now)
@@ -185,6 +196,17 @@ func (x *Exchange) lead(q *cache.Request, r *cache.Result) (*cache.Fill, error) 
 		x.answer = res
 	}
 	return fill, nil
+}
+
+// namesFields reports whether Cache-Control names fields that are not to be stored, as no-cache="Set-Cookie" does
+// (RFC 9111 §5.2.2.4, §5.2.2.7). That speaks of what is kept: the one who asked gets them.
+func namesFields(fields field.List) bool {
+	for v := range fields.All("Cache-Control") {
+		if bytes.Contains(v, []byte("=\"")) {
+			return true
+		}
+	}
+	return false
 }
 
 // standIn answers with the stale object in the failed origin's place.

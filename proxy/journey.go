@@ -33,6 +33,7 @@ type journey struct {
 	// The origin's side.
 	ask    origin.Request
 	answer *origin.Response
+	own    field.List // the leader's: the origin's fields, where not all of them may be stored
 	fields field.List // the request's fields towards the origin
 	target []byte     // path and query for a cacheable fetch
 	asked  time.Time
@@ -73,6 +74,13 @@ func (x *Exchange) add(name, value string) {
 func (x *Exchange) keep(s string) []byte {
 	at := len(x.scratch)
 	x.scratch = append(x.scratch, s...)
+	return x.scratch[at:len(x.scratch):len(x.scratch)]
+}
+
+// keepBytes is keep for bytes that somebody else will overwrite.
+func (x *Exchange) keepBytes(b []byte) []byte {
+	at := len(x.scratch)
+	x.scratch = append(x.scratch, b...)
 	return x.scratch[at:len(x.scratch):len(x.scratch)]
 }
 

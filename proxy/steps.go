@@ -35,6 +35,7 @@ func stepRecv(x *Exchange) State {
 	if x.id.Host != nil {
 		x.host = x.id.Host
 	}
+	x.lowerHost()
 	o.Host = x.host
 	o.RequestID = x.gen.Clients.RequestID(q.Fields, x.id.Trusted)
 	if o.RequestID == nil {
@@ -52,6 +53,22 @@ func stepRecv(x *Exchange) State {
 	x.gen.Clients.Clean(&q.Fields, x.id.Trusted)
 	x.note(StateRecv, "", "")
 	return StateRoute
+}
+
+// lowerHost writes the host in lower case, which means the same (RFC 9110 §4.2.3): what is keyed is what is
+// forwarded, and an origin that compares the bytes must not answer one spelling for all of them.
+func (x *Exchange) lowerHost() {
+	for i, c := range x.host {
+		if 'A' <= c && c <= 'Z' {
+			x.host = x.keepBytes(x.host)
+			for j := i; j < len(x.host); j++ {
+				if c := x.host[j]; 'A' <= c && c <= 'Z' {
+					x.host[j] = c + ('a' - 'A')
+				}
+			}
+			return
+		}
+	}
 }
 
 // stepRoute finds the route.
@@ -109,7 +126,8 @@ func stepDispatch(x *Exchange) State {
 		x.note(StateDispatch, ReasonUpgrade, "")
 		return StateTunnel
 	}
-	if m := string(x.Req.Method); (m == "GET" || m == "HEAD") && x.Req.Form == http1.OriginForm || x.Req.Form == http1.AbsoluteForm {
+	m, form := string(x.Req.Method), x.Req.Form
+	if (m == "GET" || m == "HEAD") && (form == http1.OriginForm || form == http1.AbsoluteForm) {
 		x.note(StateDispatch, "", "")
 		return StateLookup
 	}

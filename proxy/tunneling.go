@@ -47,7 +47,9 @@ func (x *Exchange) connect(slot *tunnel.Slot) {
 	opt := tunnel.Options{Route: x.Out.Route, Target: res.Target, Protocol: string(res.Fields.Get("Upgrade"))}
 	early := bytes.Clone(res.Buffered)
 	originConn := res.Conn
+	x.keepOutcome()
 	err := x.Carrier.TakeOver(&switched, func(client net.Conn, ahead []byte) {
+		x.letGo(nil)
 		in, out, why := slot.Run(client, ahead, originConn, early, opt)
 		x.Out.BytesIn, x.Out.BytesOut = in, out
 		x.note(StateTunnel, Reason(why.String()), "")
@@ -55,5 +57,13 @@ func (x *Exchange) connect(slot *tunnel.Slot) {
 	if err != nil {
 		originConn.Close()
 		x.Out.Aborted, x.Out.Fault, x.Out.Err = true, FaultClient, err.Error()
+	}
+}
+
+// keepOutcome copies what the outcome points to: the request's and the answer's buffers serve others while the tunnel lasts.
+func (x *Exchange) keepOutcome() {
+	o := &x.Out
+	for _, b := range [...]*[]byte{&o.RequestID, &o.Method, &o.Host, &o.Target, &o.UserAgent, &o.Referer} {
+		*b = x.keepBytes(*b)
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -111,7 +110,7 @@ func TestHitAllocatesNothing(t *testing.T) {
 	if best > n/64+n/20 {
 		t.Errorf("%d allocations for %d hits", best, n)
 	}
-	t.Log(fmt.Sprintf("%d allocations for %d hits", best, n))
+	t.Logf("%d allocations for %d hits", best, n)
 }
 
 func BenchmarkHit(b *testing.B) {

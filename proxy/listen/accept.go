@@ -44,20 +44,23 @@ func (a *acceptState) close() {
 // accept runs one listener until it is closed.
 func (s *Server) accept(l *listener) error {
 	s.accepting.hold()
-	pause := 5 * time.Millisecond
+	const shortest, longest = 5 * time.Millisecond, 100 * time.Millisecond
+	pause := shortest
 	for {
 		nc, err := l.Accept()
 		switch {
 		case err == nil:
-			pause = 5 * time.Millisecond
+			pause = shortest
 			s.admit(nc, l)
 		case errors.Is(err, net.ErrClosed):
 			return nil
 		case exhausted(err):
 			s.counters.exhausted.Add(1)
-			s.makeRoom(l)
+			if s.evict(64) == 0 && pause == longest {
+				s.shed(l)
+			}
 			time.Sleep(pause)
-			pause = min(2*pause, 100*time.Millisecond)
+			pause = min(2*pause, longest)
 		case transient(err):
 			// The client went away between its handshake and our accept.
 		default:
@@ -77,12 +80,9 @@ func transient(err error) bool {
 		errors.Is(err, syscall.EINTR) || errors.Is(err, syscall.EPROTO) || errors.As(err, &t) && t.Timeout()
 }
 
-// makeRoom answers exhausted descriptors: idle connections go, and the spare descriptor serves to
-// accept and close one waiting connection.
-func (s *Server) makeRoom(l *listener) {
-	if s.evict(64) > 0 {
-		return
-	}
+// shed is the last answer to exhausted descriptors, when nobody could be evicted for a while: the spare one serves to accept
+// and close one waiting connection.
+func (s *Server) shed(l *listener) {
 	s.accepting.close()
 	if tl, ok := l.Listener.(*net.TCPListener); ok {
 		_ = tl.SetDeadline(time.Now().Add(time.Millisecond))
@@ -106,13 +106,16 @@ func (s *Server) admit(nc net.Conn, l *listener) {
 	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
 		c.peer = netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), a.AddrPort().Port())
 	}
-	c.address = addressOf(c.peer.Addr())
+	perAddress := set.Limits.ConnectionsPerAddress
+	if s.behindBalancer(c, l, set) {
+		perAddress = 0 // counted in greet, once the balancer has said who the client is
+	}
 	if s.reg.len() >= set.maxConns && s.evict(8) == 0 {
 		s.refuse(nc, l)
 		return
 	}
 	c.in.enter(phaseHead, s.clock.now()) // a handshake has the time of a header section
-	if !s.reg.add(c, set.Limits.ConnectionsPerAddress) {
+	if !s.reg.add(c, perAddress) {
 		s.refuse(nc, l)
 		return
 	}
@@ -149,9 +152,13 @@ func (s *Server) remove(c *conn) { s.reg.remove(c) }
 // greet reads the PROXY protocol header and shakes hands for TLS. The sweeper bounds its time.
 func (s *Server) greet(c *conn, l *listener) error {
 	set := s.settings.Load()
-	if l.at < len(set.Listeners) && set.Listeners[l.at].ProxyProtocol && set.Trusted.Contains(c.peer.Addr()) {
+	if s.behindBalancer(c, l, set) {
 		if err := c.readProxyHeader(); err != nil {
 			return err
+		}
+		if !s.reg.count(c, set.Limits.ConnectionsPerAddress) {
+			s.counters.refused.Add(1)
+			return errAddressLimit
 		}
 	}
 	if l.tls == nil {
@@ -165,6 +172,13 @@ func (s *Server) greet(c *conn, l *listener) error {
 	return nil
 }
 
+var errAddressLimit = errors.New("cannot serve the connection: limits.connections_per_address is reached")
+
+// behindBalancer reports whether the connection begins with a PROXY protocol header.
+func (s *Server) behindBalancer(c *conn, l *listener, set *settings) bool {
+	return l.at < len(set.Listeners) && set.Listeners[l.at].ProxyProtocol && set.Trusted.Contains(c.peer.Addr())
+}
+
 // readProxyHeader takes the client's address from a trusted balancer's PROXY header, versions 1 and 2.
 func (c *conn) readProxyHeader() error {
 	br := bufio.NewReaderSize(c.raw, 256)
@@ -172,8 +186,12 @@ func (c *conn) readProxyHeader() error {
 	if err != nil {
 		return fmt.Errorf("cannot read the PROXY protocol header: %w", err)
 	}
-	if a, ok := h.SourceAddr.(*net.TCPAddr); ok && h.Command == proxyproto.PROXY {
-		c.peer = netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), a.AddrPort().Port())
+	if h.Command == proxyproto.PROXY {
+		// A client that the balancer cannot name is nobody, and nobody is trusted. LOCAL is the balancer itself.
+		c.peer = netip.AddrPort{}
+		if a, ok := h.SourceAddr.(*net.TCPAddr); ok {
+			c.peer = netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), a.AddrPort().Port())
+		}
 	}
 	if n := br.Buffered(); n > 0 {
 		early := make([]byte, n)

@@ -2,6 +2,7 @@ package listen
 
 import (
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/tzero-edge/tzero/internal/field"
@@ -10,8 +11,14 @@ import (
 
 // body is a request's content; it tells the sweeper when the client is to send.
 type body struct {
-	c *conn
-	b *http1.Body
+	c    *conn
+	b    *http1.Body
+	done atomic.Bool // b's own word may only be asked by the goroutine that reads it
+}
+
+func (b *body) reset(c *conn, from *http1.Body) {
+	b.c, b.b = c, from
+	b.done.Store(false)
 }
 
 func (b *body) Read(p []byte) (int, error) {
@@ -19,6 +26,7 @@ func (b *body) Read(p []byte) (int, error) {
 		return 0, errBodyTimeout
 	}
 	n, err := b.b.Read(p)
+	b.done.Store(b.b.Done())
 	return n, b.after(err)
 }
 
@@ -29,6 +37,7 @@ func (b *body) WriteTo(w io.Writer) (int64, error) {
 		return 0, errBodyTimeout
 	}
 	n, err := b.b.WriteTo(pacedWriter{w, b.c})
+	b.done.Store(b.b.Done())
 	return n, b.after(err)
 }
 
@@ -54,7 +63,7 @@ func (p pacedWriter) Write(b []byte) (int, error) {
 
 var errBodyTimeout = &http1.Malformed{Status: 408, Reason: "body-timeout", Detail: "the request's content did not arrive in time"}
 
-func (b *body) Done() bool          { return b.b.Done() }
+func (b *body) Done() bool          { return b.done.Load() }
 func (b *body) Trailer() field.List { return b.b.Trailer() }
 func (b *body) N() int64            { return b.b.N() }
 func (b *body) Remaining() int64    { return b.b.Remaining() }
@@ -65,9 +74,6 @@ func (b *body) SetTimeout(d time.Duration) { b.c.bodyBy.Store(b.c.srv.clock.now(
 
 // Abort makes a blocked Read return; the connection serves no further request.
 func (b *body) Abort() {
-	b.c.abortBody()
-}
-
-func (c *conn) abortBody() {
-	_ = c.raw.SetReadDeadline(past)
+	b.c.aborted.Store(true)
+	_ = b.c.raw.SetReadDeadline(past)
 }

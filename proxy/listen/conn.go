@@ -42,6 +42,7 @@ type conn struct {
 	taken   bool   // the carrier's user spoke on the connection itself; fasthttp's answer is dropped
 	started bool   // the answer's head was written
 	failed  error  // why the answer did not go out whole
+	aborted atomic.Bool
 
 	in, out watch
 	bodyBy  atomic.Int64 // the clock's time by which the request's content must be here; 0: no bound
@@ -177,8 +178,8 @@ func (c *conn) begin(x *exchange, bad *http1.Malformed) {
 		fallthrough
 	default:
 		c.last = x.req.Close
-		if x.req.Framing != http1.NoBody {
-			x.body = body{c: c, b: c.rd.Body()}
+		if x.req.Length != 0 { // -1: chunked
+			x.body.reset(c, c.rd.Body())
 			x.Body = &x.body
 		}
 	}
@@ -217,6 +218,9 @@ func (c *conn) writeHead(p []byte) (int, error) {
 }
 
 func (c *conn) write(p []byte) (n int, err error) {
+	if c.failed != nil {
+		return 0, c.failed
+	}
 	for len(p) > 0 {
 		piece := p[:min(len(p), writePiece)]
 		if !c.out.enter(phaseWriting, c.srv.clock.now()) {
@@ -244,9 +248,18 @@ func (c *conn) Interim(status int, fields field.List) error {
 	b := appendStatusLine(make([]byte, 0, 512), status)
 	b = http1.AppendFields(b, fields)
 	b = append(b, "\r\n"...)
-	_, err := c.write(b)
-	return err
+	// Whoever waits for the origin's answer must not wait for this client as well: what it does not take at
+	// once ends its connection, since half an interim head cannot be followed by anything.
+	if err := c.raw.SetWriteDeadline(time.Now().Add(interimTime)); err != nil {
+		return err
+	}
+	if _, err := c.write(b); err != nil {
+		return err
+	}
+	return c.raw.SetWriteDeadline(time.Time{})
 }
+
+const interimTime = 100 * time.Millisecond
 
 // Gone implements proxy.Carrier; the sweeper looks for the client while somebody waits on the channel.
 func (c *conn) Gone() <-chan struct{} { return c.gone.want() }
@@ -278,10 +291,26 @@ func (c *conn) finish(err error) {
 	}
 	c.gone.rest()
 	c.bodyBy.Store(0)
+	c.settleBody()
 	x.send.settle(err)
 	c.srv.handler.Finish(&x.Exchange, x.send.sent, err)
 	c.x = nil
 	c.srv.exchanges.Put(x)
+}
+
+// settleBody decides, after the last reader of the request's content has ended, whether the connection can carry
+// another request: not if content was left unread. An Abort that came when all was read already has left
+// nothing but a deadline behind.
+func (c *conn) settleBody() {
+	if c.x.Body == nil {
+		return
+	}
+	if !c.x.body.Done() {
+		c.last = true
+	}
+	if c.aborted.Swap(false) {
+		_ = c.raw.SetReadDeadline(time.Time{})
+	}
 }
 
 // Close ends the connection. Where input was left unread, it is read and dropped for a moment: closing

@@ -25,19 +25,8 @@ type shard struct {
 
 // add registers c. It reports false when c's address has too many connections already.
 func (r *registry) add(c *conn, perAddress int) bool {
-	if perAddress > 0 {
-		r.mu.Lock()
-		if r.addresses == nil {
-			r.addresses = make(map[netip.Prefix]int)
-		}
-		if r.addresses[c.address] >= perAddress {
-			r.mu.Unlock()
-			return false
-		}
-		r.addresses[c.address]++
-		r.mu.Unlock()
-	} else {
-		c.address = netip.Prefix{}
+	if !r.count(c, perAddress) {
+		return false
 	}
 	s := &r.shards[r.next.Add(1)%shards]
 	c.shard = s
@@ -46,6 +35,25 @@ func (r *registry) add(c *conn, perAddress int) bool {
 	s.conns = append(s.conns, c)
 	s.mu.Unlock()
 	r.n.Add(1)
+	return true
+}
+
+// count counts c under its address, if that limit is on; false when the address has too many already.
+func (r *registry) count(c *conn, perAddress int) bool {
+	address := addressOf(c.peer.Addr())
+	if perAddress <= 0 || !address.IsValid() {
+		return true
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.addresses == nil {
+		r.addresses = make(map[netip.Prefix]int)
+	}
+	if r.addresses[address] >= perAddress {
+		return false
+	}
+	r.addresses[address]++
+	c.address = address
 	return true
 }
 

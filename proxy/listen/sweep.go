@@ -60,8 +60,12 @@ func (s *Server) sweep() {
 	})
 }
 
-// slowHead is the time in ms from which on a header section under way may be evicted: an honest one comes at once.
-const slowHead = 250
+// What may be evicted, in ms: a connection idle for longer than justCame, for the first byte of a new one may be on its way;
+// one whose header section takes longer than slowHead, for an honest one comes at once.
+const (
+	justCame = 100
+	slowHead = 250
+)
 
 // evict ends up to n of the connections that have been idle, or busy with a header section, longest,
 // looking at a sample; it returns how many.
@@ -74,7 +78,7 @@ func (s *Server) evict(n int) int {
 		var at uint64
 		s.reg.sample(64, rand.Uint32(), func(c *conn) {
 			p, lasted, word := c.in.read(now)
-			if (p == phaseIdle || p == phaseHead && lasted > slowHead) && lasted > age {
+			if (p == phaseIdle && lasted > justCame || p == phaseHead && lasted > slowHead) && lasted > age {
 				oldest, age, at = c, lasted, word
 			}
 		})

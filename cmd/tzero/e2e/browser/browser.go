@@ -143,7 +143,7 @@ func (tab *Tab) Type(selector, text string) {
 // WaitFor waits until a JavaScript expression is true.
 func (tab *Tab) WaitFor(expression string) {
 	tab.t.Helper()
-	tab.do("wait for "+expression, chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingTimeout(patience)))
+	tab.do("wait for "+expression, chromedp.Poll[chromedp.Void]("Boolean("+expression+")", chromedp.WithPollingTimeout(patience)))
 }
 
 // Text evaluates a JavaScript expression that gives a string.
@@ -194,26 +194,27 @@ func (tab *Tab) Forget() { tab.seen.forget() }
 // streams (events, WebSocket, a film) do not count.
 func (tab *Tab) Settle() {
 	tab.t.Helper()
-	tab.do("wait for the document", chromedp.Poll[chromedp.Void](`document.readyState === "complete"`, chromedp.WithPollingTimeout(patience)))
 	ctx, cancel := context.WithTimeout(tab.ctx, patience)
 	defer cancel()
 	for {
 		still := time.NewTimer(quiet)
 		select {
-		case <-still.C:
-			waiting := tab.seen.underway()
-			if len(waiting) == 0 {
-				return
-			}
-			select {
-			case <-tab.seen.changed:
-			case <-ctx.Done():
-				tab.t.Fatalf("cannot see the page settle: still waiting for %q", waiting)
-			}
 		case <-tab.seen.changed:
 			still.Stop()
+		case <-still.C:
+			if len(tab.seen.underway()) == 0 && tab.complete(ctx) {
+				return
+			}
+		case <-ctx.Done():
+			tab.t.Fatalf("cannot see the page settle: still waiting for %q", tab.seen.underway())
 		}
 	}
+}
+
+// complete is false also when the question got lost because the page was just going elsewhere.
+func (tab *Tab) complete(ctx context.Context) bool {
+	state, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.readyState`))
+	return err == nil && state == "complete"
 }
 
 func (tab *Tab) do(what string, action chromedp.Action[chromedp.Void]) {

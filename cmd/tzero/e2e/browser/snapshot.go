@@ -12,28 +12,32 @@ type Snapshot struct {
 	Path  string   // with query and fragment, without the host
 	Title string   //
 	Text  []string // the visible text, a line each
-	DOM   []string // an element or a text a line, indented, attributes in alphabetical order
+	DOM   []string // an element or a text a line, indented, attributes in alphabetical order, no scripts
 }
 
-// outline walks the document. Scripts are named but not shown: frameworks put the same data into them
-// in pieces that depend on how the page's bytes arrived. What moves between reloads is left to the caller.
+// outline walks the document. Scripts are left out and the head is sorted: frameworks put the same things
+// there in pieces and in an order that depend on how the page's bytes arrived. What moves between reloads
+// is left to the caller.
 const outline = `(() => {
   const lines = [];
-  const walk = (node, depth) => {
-    const pad = " ".repeat(depth);
-    if (node.nodeType === Node.TEXT_NODE) {
-      const text = node.data.replace(/\s+/g, " ").trim();
-      if (text) lines.push(pad + text);
-      return;
+  let text = ""; // texts that only comments separate are one
+  const flush = (depth) => {
+    if ((text = text.replace(/\s+/g, " ").trim())) lines.push(" ".repeat(depth) + text);
+    text = "";
+  };
+  const walk = (element, depth) => {
+    if (element.tagName === "SCRIPT") return;
+    const attributes = [...element.attributes].map((a) => a.name + "=" + JSON.stringify(a.value)).sort();
+    lines.push(" ".repeat(depth) + [element.tagName.toLowerCase(), ...attributes].join(" "));
+    const inside = lines.length;
+    for (const child of element.childNodes) {
+      if (child.nodeType === Node.TEXT_NODE) text += child.data;
+      if (child.nodeType !== Node.ELEMENT_NODE) continue;
+      flush(depth + 1);
+      walk(child, depth + 1);
     }
-    if (node.nodeType !== Node.ELEMENT_NODE) return;
-    const attributes = [...node.attributes].map((a) => a.name + "=" + JSON.stringify(a.value)).sort();
-    if (node.tagName === "SCRIPT") {
-      if (node.src) lines.push(pad + "script " + attributes.join(" "));
-      return;
-    }
-    lines.push(pad + [node.tagName.toLowerCase(), ...attributes].join(" "));
-    node.childNodes.forEach((child) => walk(child, depth + 1));
+    flush(depth + 1);
+    if (element.tagName === "HEAD") lines.push(...lines.splice(inside).sort());
   };
   walk(document.documentElement, 0);
   return lines.join("\n");

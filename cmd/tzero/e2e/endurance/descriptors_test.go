@@ -18,20 +18,21 @@ const files = 256
 // descriptors takes the gateway's descriptors away. The door's own limit is set out of the way: nothing acts before accept fails.
 func descriptors(t *testing.T, report *endurance.Report) {
 	for _, c := range []struct {
-		name   string
-		served bool // others are to be served while it lasts
-		crowd  endurance.CrowdArgs
+		name  string
+		fails float64 // share of others' requests that may fail while it lasts
+		crowd endurance.CrowdArgs
 	}{
-		{"say nothing", true, endurance.CrowdArgs{Idlers: 400}},
-		{"asked once and keep the connection", true, endurance.CrowdArgs{Keepers: 400}},
-		{"are in the middle of a header section", true, endurance.CrowdArgs{Heads: 400}},
-		{"take a stored answer slowly", false, endurance.CrowdArgs{Readers: 400}},
+		{"say nothing", 0, endurance.CrowdArgs{Idlers: 400}},
+		{"asked once and keep the connection", 0, endurance.CrowdArgs{Keepers: 400}},
+		{"are in the middle of a header section", 0.02, endurance.CrowdArgs{Heads: 400}},
+		// Nobody is idle: who comes waits for a descriptor, and is closed when that takes too long.
+		{"take a stored answer slowly", 1, endurance.CrowdArgs{Readers: 400}},
 	} {
-		t.Run(strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) { hoard(t, report, c.name, c.served, c.crowd) })
+		t.Run(strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) { hoard(t, report, c.name, c.fails, c.crowd) })
 	}
 }
 
-func hoard(t *testing.T, report *endurance.Report, name string, served bool, a endurance.CrowdArgs) {
+func hoard(t *testing.T, report *endurance.Report, name string, fails float64, a endurance.CrowdArgs) {
 	g := startLimited(t)
 	row := report.Row("Descriptors exhausted", "the gateway may open %d; 400 clients come who %s, and come back when turned out, for %v", files, name, size(2*time.Second, 10*time.Second))
 	row.Add("load average %s", endurance.Busy())
@@ -42,7 +43,11 @@ func hoard(t *testing.T, report *endurance.Report, name string, served bool, a e
 	res.Body.Close()
 	a.Addr, a.Path, a.Pace, a.Again = g.Addr, "/page?of=4194304", 100*time.Millisecond, 100*time.Millisecond
 	hoarders := endurance.Start(t, "crowd")
-	stop := g.probe(t, endurance.ProbeArgs{Path: "/page", Rate: 50, Patience: 2 * time.Second})
+	patience := 10 * time.Second
+	if fails == 1 {
+		patience = 2 * time.Second // they wait in vain
+	}
+	stop := g.probe(t, endurance.ProbeArgs{Path: "/page", Rate: 50, Patience: patience})
 	endurance.Ask[endurance.Nothing](t, hoarders, "Start", a)
 	<-time.After(size(2*time.Second, 10*time.Second))
 	during := stop()
@@ -50,9 +55,7 @@ func hoard(t *testing.T, report *endurance.Report, name string, served bool, a e
 	again := endurance.Eventually(t, 10*time.Second, "a new client is served", func() bool { return servesNew(g.URL + "/page") })
 	uncached := endurance.Eventually(t, 10*time.Second, "a new client is served from the origin", func() bool { return servesNew(g.URL + "/api") })
 	m := g.Metrics(t)
-	if served && during.Failed > 0 {
-		t.Errorf("others, while descriptors were hoarded: %v", during)
-	}
+	fewFailures(t, during, fails)
 	if m["tzero_descriptors_exhausted_total"] == 0 {
 		t.Error("the descriptors were never exhausted")
 	}

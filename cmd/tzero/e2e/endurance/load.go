@@ -68,7 +68,8 @@ func (l *Load) newcomer(a LoadArgs) bool {
 	case <-time.After(a.Pause):
 	}
 	c, err := dial(a.Addr, patience)
-	if errors.Is(err, syscall.ECONNREFUSED) {
+	// A handshake that the closing listener interrupts ends with a reset instead: no connection came about either.
+	if errors.Is(err, syscall.ECONNREFUSED) || c == nil && errors.Is(err, syscall.ECONNRESET) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.result.Refused++

@@ -1,7 +1,7 @@
 "use strict";
 
 // While it builds, Next.js fetches the fonts that an app takes from Google. This answers each of its
-// requests with the font of the npm package geist, so that a build needs no server but the npm registry.
+// requests with the font of the npm package geist, so that a build needs nothing that npm has not fetched.
 // Next.js reads it where NEXT_FONT_GOOGLE_MOCKED_RESPONSES names it; the applications stay as they are.
 const path = require("node:path");
 

@@ -59,7 +59,7 @@ type Server struct {
 }
 
 // Prepare installs and builds the applications where that has not been done and returns their directory.
-// The first time takes minutes and needs an npm registry, later ones nothing.
+// The first time takes minutes and downloads packages with npm; later it is done at once.
 func Prepare(t testing.TB) string {
 	t.Helper()
 	_, self, _, ok := runtime.Caller(0)
@@ -81,7 +81,8 @@ func Start(t testing.TB, app App) *Server {
 	t.Helper()
 	dir := Prepare(t)
 	port := harness.FreePort(t)
-	env := []string{"-C", filepath.Join(dir, string(app)), "NEXT_TELEMETRY_DISABLED=1", "NODE_ENV=production"}
+	env := []string{"-C", filepath.Join(dir, string(app)), "NEXT_TELEMETRY_DISABLED=1", "NODE_ENV=production",
+		fmt.Sprintf("NODE_OPTIONS=--require=%q", filepath.Join(dir, "node18.js"))}
 	if app == CacheLab {
 		env = append(env, "REDISHOST=127.0.0.1", fmt.Sprintf("REDISPORT=%d", startRedis(t)),
 			fmt.Sprintf("NEXT_START_PORT=%d", port), "VERCEL_URL=cachelab")

@@ -12,14 +12,14 @@
 # One is ours, since none of these sends its parts at times that a test can tell apart:
 #   slow      one page whose two parts come 500 ms and 1.5 s after its head
 #
-# They share one node_modules, pinned by package-lock.json (made with
-# `npm install --package-lock-only --omit-lockfile-registry-resolved`). Needs Node 18.18 or newer and npm.
+# They share one node_modules, pinned by package-lock.json (npm install --package-lock-only writes it; where
+# the packages come from is left out of it). Needs Node 18.18 or newer and npm; Debian 12's will do.
 set -euo pipefail
 export NEXT_TELEMETRY_DISABLED=1 CI=1
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${TZERO_E2E_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/tzero-e2e}
-parts=(package.json package-lock.json fonts.js prepare.sh slow)
+parts=(package.json package-lock.json fonts.js node18.js prepare.sh slow)
 stamp=$(cd "$here" && find "${parts[@]}" -type f -print0 | LC_ALL=C sort -z | xargs -0 cat | sha256sum | cut -c1-12)
 dir=$cache/nextapp-$stamp
 
@@ -48,7 +48,7 @@ cd "$dir"
 	tar -xzf nextjs-demo-1.0.0.tgz && mv package tutorial
 	cp -r node_modules/@trieb.work/nextjs-turbo-redis-cache/test/nextjs-test-projects/next-app-15-4-11 cachelab
 
-	export NEXT_FONT_GOOGLE_MOCKED_RESPONSES=$dir/fonts.js
+	export NEXT_FONT_GOOGLE_MOCKED_RESPONSES=$dir/fonts.js NODE_OPTIONS="--require=\"$dir/node18.js\""
 	# cachelab asks its own API while it is built, and takes a refused connection for "not running yet".
 	NEXT_START_PORT=$(node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close(); })')
 	export NEXT_START_PORT
