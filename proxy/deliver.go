@@ -10,21 +10,6 @@ import (
 	"github.com/tzero-edge/tzero/proxy/encode"
 )
 
-// stepDeliver makes the answer from what the journey has brought: a stored object, a fill that is still
-// arriving, or the origin's own answer.
-func stepDeliver(x *Exchange) State {
-	switch {
-	case x.object.Exists():
-		x.deliverObject(x.object)
-	case x.fill != nil:
-		x.deliverFill(x.fill)
-	default:
-		x.deliverAnswer()
-	}
-	x.dress()
-	return StateFinish
-}
-
 // deliverObject answers with a whole stored response: in full, with a part of it, or with the news that
 // the client has it already.
 func (x *Exchange) deliverObject(o cache.Object) {
@@ -247,7 +232,7 @@ func (x *Exchange) dress() {
 	x.scratch = x.appendCacheStatus(x.scratch)
 	r.Fields.Add(nameCacheStatus, x.scratch[at:len(x.scratch):len(x.scratch)])
 	if x.Out.OriginStatus != 0 || x.object.Exists() || x.fill != nil {
-		r.Fields.Add(nameVia, valueVia)
+		r.Fields.Add(nameVia, x.gen.Clients.Via("1.1"))
 	} else if !r.Fields.Has("Date") {
 		x.date()
 	}
@@ -303,5 +288,4 @@ var (
 	nameContentRange = []byte("Content-Range")
 	nameDate         = []byte("Date")
 	nameVia          = []byte("Via")
-	valueVia         = []byte("1.1 tzero")
 )

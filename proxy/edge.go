@@ -104,7 +104,9 @@ func (e *Edge) Serve(x *Exchange) {
 		}
 		s = next
 	}
-	x.Out.FirstByte = time.Since(x.Started)
+	if x.Out.FirstByte == 0 {
+		x.Out.FirstByte = time.Since(x.Started)
+	}
 	// The answer's lines may lie in the origin's buffers, which are gone by the time of Finish.
 	x.Out.ContentType = x.keepBytes(x.Res.Fields.Get("Content-Type"))
 }
@@ -142,7 +144,9 @@ func (e *Edge) Finish(x *Exchange, sent int64, err error) {
 	x.note(StateFinish, "", "")
 	o.Duration = time.Since(x.Started)
 	o.Status = x.Res.Status
-	o.BytesOut = sent
+	if o.Status != 101 { // a tunnel has counted for itself
+		o.BytesOut = sent
+	}
 	if x.Body != nil {
 		o.BytesIn = x.Body.N()
 	}

@@ -12,43 +12,6 @@ import (
 	"github.com/tzero-edge/tzero/proxy/origin"
 )
 
-// stepLookup asks the cache.
-func stepLookup(x *Exchange) State {
-	if x.lookups++; x.lookups == 1 {
-		x.describe(x.plan)
-	}
-	now := time.Now()
-	x.look = x.edge.cache.Lookup(&x.want, now)
-	o := &x.Out
-	o.CacheReason = Reason(x.look.Reason)
-	note := x.look.Verdict.String()
-	switch x.look.Verdict {
-	case cache.Hit:
-		o.Cache, x.object = CacheHit, x.look.Object
-		x.note(StateLookup, o.CacheReason, note)
-		return StateDeliver
-	case cache.Stale:
-		o.Cache, x.object = CacheStale, x.look.Object
-		x.note(StateLookup, o.CacheReason, note)
-		if x.look.Refresh && !x.dry {
-			x.refreshLater()
-		}
-		return StateDeliver
-	case cache.Follow:
-		x.fill = x.look.Fill
-		x.note(StateLookup, o.CacheReason, note)
-		return StateFollow
-	case cache.Refuse:
-		return x.refuse(StateLookup, 504, o.CacheReason, "Nothing is stored for this request, and it asked for nothing else.")
-	case cache.Alone:
-		o.Cache = CacheBypass
-	default:
-		o.Cache = CacheMiss
-	}
-	x.note(StateLookup, o.CacheReason, note)
-	return StateFetch
-}
-
 // describe tells the cache what the request is about, on the terms of a route.
 func (x *Exchange) describe(p *Plan) {
 	q, w := x.Req, &x.want
@@ -62,46 +25,10 @@ func (x *Exchange) describe(p *Plan) {
 	}
 }
 
-// stepFollow reads along with a fill that another request began.
-func stepFollow(x *Exchange) State {
-	x.Out.Cache, x.Out.CacheReason = CacheCollapsed, ""
-	if x.fill.State() == cache.Failed {
-		x.fill = nil
-		if x.lookups < maxLookups {
-			x.note(StateFollow, ReasonAgain, "")
-			return StateLookup
-		}
-		x.Out.Fault = FaultOrigin
-		return x.refuse(StateFollow, 502, Reason(cache.FillError), brokeOff)
-	}
-	if x.fill.Reason() == cache.FillShared {
-		// The error is everybody's, its page is the leader's: debug pages repeat what a visitor sent.
-		status := x.fill.Head().Status()
-		x.fill = nil
-		x.Out.Fault = FaultOrigin
-		return x.refuse(StateFollow, status, Reason(cache.FillShared), "The app behind this gateway failed.")
-	}
-	x.note(StateFollow, ReasonFollower, "")
-	return StateDeliver
-}
-
 const brokeOff = "The app behind this gateway broke off its answer."
 
 // maxLookups bounds how often a request asks the cache: once, and once more when its leader failed.
 const maxLookups = 2
-
-// stepFetch asks the origin: for everybody who misses the object, if this request is elected, or for this
-// client alone.
-func stepFetch(x *Exchange) State {
-	if x.dry {
-		x.Out.Origin = x.plan.OriginName
-		return x.refuse(StateFetch, 200, ReasonDry, "")
-	}
-	if x.look.Verdict == cache.Miss && x.lookups > 0 {
-		return x.fetchForAll()
-	}
-	return x.fetchAlone()
-}
 
 func (x *Exchange) fetchForAll() State {
 	fill, turn, err := x.edge.cache.Lead(&x.want, &x.look, func() (*cache.Fill, error) {

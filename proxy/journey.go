@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"encoding/hex"
 	"strconv"
 	"time"
@@ -102,4 +103,27 @@ func (x *Exchange) newID() []byte {
 	}
 	hex.Encode(x.idBuf[:], raw[:])
 	return x.idBuf[:]
+}
+
+// lowerHost writes the host in lower case, which means the same (RFC 9110 §4.2.3): what is keyed is what is
+// forwarded, and an origin that compares the bytes must not answer one spelling for all of them.
+func (x *Exchange) lowerHost() {
+	for i, c := range x.host {
+		if 'A' <= c && c <= 'Z' {
+			x.host = x.keepBytes(x.host)
+			for j := i; j < len(x.host); j++ {
+				if c := x.host[j]; 'A' <= c && c <= 'Z' {
+					x.host[j] = c + ('a' - 'A')
+				}
+			}
+			return
+		}
+	}
+}
+
+// upgrades reports whether the client asks for a tunnel that tzero offers. h2c is not among them: such a
+// request is answered as HTTP/1.1, as RFC 9110 §7.8 permits.
+func (x *Exchange) upgrades() bool {
+	return x.Req.Upgrade != nil && x.Body == nil && string(x.Req.Method) == "GET" &&
+		!field.List{{Name: []byte("Upgrade"), Value: x.Req.Upgrade}}.HasToken("Upgrade", "h2c") && !bytes.HasPrefix(x.Req.Upgrade, []byte("h2"))
 }

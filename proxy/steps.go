@@ -1,13 +1,27 @@
 package proxy
 
 import (
-	"bytes"
+	"fmt"
+	"time"
 
 	"github.com/tzero-edge/tzero/cache"
-	"github.com/tzero-edge/tzero/internal/field"
 	"github.com/tzero-edge/tzero/internal/http1"
 	"github.com/tzero-edge/tzero/proxy/route"
 )
+
+// The journey, in the order in which a request can meet its states. Each function decides one thing, notes why,
+// and names the next state; transitions.go lists the legal moves.
+//
+//	recv      what the door refused is answered; who is asking?
+//	route     which route takes it?
+//	admit     limits that hold whoever answers
+//	dispatch  redirect, fixed answer, tunnel, cache or straight to the origin?
+//	lookup    is it stored, or being fetched by somebody?
+//	follow    read along with another request's fill
+//	fetch     ask the origin: for everybody, if elected, or for this client
+//	tunnel    switch protocols and connect both ends
+//	deliver   make the answer from what came
+//	synth     make an answer of our own
 
 // stepRecv takes the request in: what the door refused is answered, the client is identified.
 func stepRecv(x *Exchange) State {
@@ -20,6 +34,7 @@ func stepRecv(x *Exchange) State {
 	if x.Refusal != nil {
 		o.RequestID, o.Fault = x.newID(), FaultClient
 		x.verdict = verdict{status: x.Refusal.Status, reason: Reason(x.Refusal.Reason), detail: x.Refusal.Detail, close: true}
+		o.Err = x.Refusal.Detail
 		x.note(StateRecv, x.verdict.reason, "")
 		return StateSynth
 	}
@@ -53,22 +68,6 @@ func stepRecv(x *Exchange) State {
 	x.gen.Clients.Clean(&q.Fields, x.id.Trusted)
 	x.note(StateRecv, "", "")
 	return StateRoute
-}
-
-// lowerHost writes the host in lower case, which means the same (RFC 9110 §4.2.3): what is keyed is what is
-// forwarded, and an origin that compares the bytes must not answer one spelling for all of them.
-func (x *Exchange) lowerHost() {
-	for i, c := range x.host {
-		if 'A' <= c && c <= 'Z' {
-			x.host = x.keepBytes(x.host)
-			for j := i; j < len(x.host); j++ {
-				if c := x.host[j]; 'A' <= c && c <= 'Z' {
-					x.host[j] = c + ('a' - 'A')
-				}
-			}
-			return
-		}
-	}
 }
 
 // stepRoute finds the route.
@@ -136,9 +135,152 @@ func stepDispatch(x *Exchange) State {
 	return StateFetch
 }
 
-// upgrades reports whether the client asks for a tunnel that tzero offers. h2c is not among them: such a
-// request is answered as HTTP/1.1, as RFC 9110 §7.8 permits.
-func (x *Exchange) upgrades() bool {
-	return x.Req.Upgrade != nil && x.Body == nil && string(x.Req.Method) == "GET" &&
-		!field.List{{Name: []byte("Upgrade"), Value: x.Req.Upgrade}}.HasToken("Upgrade", "h2c") && !bytes.HasPrefix(x.Req.Upgrade, []byte("h2"))
+// stepLookup asks the cache.
+func stepLookup(x *Exchange) State {
+	if x.lookups++; x.lookups == 1 {
+		x.describe(x.plan)
+	}
+	now := time.Now()
+	x.look = x.edge.cache.Lookup(&x.want, now)
+	o := &x.Out
+	o.CacheReason = Reason(x.look.Reason)
+	note := x.look.Verdict.String()
+	switch x.look.Verdict {
+	case cache.Hit:
+		o.Cache, x.object = CacheHit, x.look.Object
+		x.note(StateLookup, o.CacheReason, note)
+		return StateDeliver
+	case cache.Stale:
+		o.Cache, x.object = CacheStale, x.look.Object
+		x.note(StateLookup, o.CacheReason, note)
+		if x.look.Refresh && !x.dry {
+			x.refreshLater()
+		}
+		return StateDeliver
+	case cache.Follow:
+		x.fill = x.look.Fill
+		x.note(StateLookup, o.CacheReason, note)
+		return StateFollow
+	case cache.Refuse:
+		return x.refuse(StateLookup, 504, o.CacheReason, "Nothing is stored for this request, and it asked for nothing else.")
+	case cache.Alone:
+		o.Cache = CacheBypass
+	default:
+		o.Cache = CacheMiss
+	}
+	x.note(StateLookup, o.CacheReason, note)
+	return StateFetch
+}
+
+// stepFollow reads along with a fill that another request began.
+func stepFollow(x *Exchange) State {
+	x.Out.Cache, x.Out.CacheReason = CacheCollapsed, ""
+	if x.fill.State() == cache.Failed {
+		x.fill = nil
+		if x.lookups < maxLookups {
+			x.note(StateFollow, ReasonAgain, "")
+			return StateLookup
+		}
+		x.Out.Fault = FaultOrigin
+		return x.refuse(StateFollow, 502, Reason(cache.FillError), brokeOff)
+	}
+	if x.fill.Reason() == cache.FillShared {
+		// The error is everybody's, its page is the leader's: debug pages repeat what a visitor sent.
+		status := x.fill.Head().Status()
+		x.fill = nil
+		x.Out.Fault = FaultOrigin
+		return x.refuse(StateFollow, status, Reason(cache.FillShared), "The app behind this gateway failed.")
+	}
+	x.note(StateFollow, ReasonFollower, "")
+	return StateDeliver
+}
+
+// stepFetch asks the origin: for everybody who misses the object, if this request is elected, or for this
+// client alone.
+func stepFetch(x *Exchange) State {
+	if x.dry {
+		x.Out.Origin = x.plan.OriginName
+		return x.refuse(StateFetch, 200, ReasonDry, "")
+	}
+	if x.look.Verdict == cache.Miss && x.lookups > 0 {
+		return x.fetchForAll()
+	}
+	return x.fetchAlone()
+}
+
+// stepTunnel asks the origin to switch protocols and, if it does, connects both ends. The place is taken
+// first, so that nobody is told 101 and then cut.
+func stepTunnel(x *Exchange) State {
+	slot, err := x.edge.tunnels.Reserve()
+	if err != nil {
+		next := x.refuse(StateTunnel, 503, ReasonTunnels, "Too many connections of this kind are open just now.")
+		x.verdict.retry = 5
+		return next
+	}
+	defer slot.Release()
+	x.Out.Cache, x.Out.CacheReason = CacheNone, ReasonUpgrade
+	if x.dry {
+		return x.refuse(StateTunnel, 200, ReasonDry, "")
+	}
+	x.query(forTunnel)
+	res, failed := x.send()
+	if failed != nil {
+		return x.failure(StateTunnel, failed)
+	}
+	x.answer = res
+	if res.Status != 101 {
+		x.note(StateTunnel, "", "the origin declined")
+		return StateDeliver
+	}
+	x.note(StateTunnel, ReasonUpgrade, "")
+	x.connect(slot)
+	return StateFinish
+}
+
+// stepDeliver makes the answer from what the journey has brought: a stored object, a fill that is still
+// arriving, or the origin's own answer.
+func stepDeliver(x *Exchange) State {
+	switch {
+	case x.object.Exists():
+		x.deliverObject(x.object)
+	case x.fill != nil:
+		x.deliverFill(x.fill)
+	default:
+		x.deliverAnswer()
+	}
+	x.dress()
+	return StateFinish
+}
+
+// stepSynth is the only place where tzero invents a body.
+func stepSynth(x *Exchange) State {
+	v := &x.verdict
+	r := &x.Res
+	r.Status, r.Close = v.status, r.Close || v.close
+	if v.fixed != nil {
+		r.Fields = append(r.Fields, v.fixed.fields...)
+		r.Bytes = v.fixed.body
+	} else {
+		contentType, body := page(v, x.wants(), x.Out.RequestID)
+		r.Bytes = body
+		x.add("Content-Type", contentType)
+		x.add("Cache-Control", keepFor(v.status))
+	}
+	if v.allow != "" {
+		x.add("Allow", v.allow)
+	}
+	if v.location != "" {
+		x.add("Location", v.location)
+	}
+	if v.retry > 0 {
+		x.add("Retry-After", fmt.Sprint(v.retry))
+	}
+	x.Out.CacheReason = v.reason
+	r.Length = int64(len(r.Bytes))
+	if x.isHead() || !allowsContent(v.status) {
+		r.NoBody, r.Bytes = true, nil
+	}
+	x.dress()
+	x.note(StateSynth, v.reason, "")
+	return StateFinish
 }

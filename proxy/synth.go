@@ -26,39 +26,6 @@ func (x *Exchange) refuse(s State, status int, reason Reason, detail string) Sta
 	return StateSynth
 }
 
-// stepSynth is the only place where tzero invents a body.
-func stepSynth(x *Exchange) State {
-	v := &x.verdict
-	r := &x.Res
-	r.Status, r.Close = v.status, r.Close || v.close
-	if v.fixed != nil {
-		r.Fields = append(r.Fields, v.fixed.fields...)
-		r.Bytes = v.fixed.body
-	} else {
-		contentType, body := page(v, x.wants(), x.Out.RequestID)
-		r.Bytes = body
-		x.add("Content-Type", contentType)
-		x.add("Cache-Control", keepFor(v.status))
-	}
-	if v.allow != "" {
-		x.add("Allow", v.allow)
-	}
-	if v.location != "" {
-		x.add("Location", v.location)
-	}
-	if v.retry > 0 {
-		x.add("Retry-After", fmt.Sprint(v.retry))
-	}
-	x.Out.CacheReason = v.reason
-	r.Length = int64(len(r.Bytes))
-	if x.isHead() || !allowsContent(v.status) {
-		r.NoBody, r.Bytes = true, nil
-	}
-	x.dress()
-	x.note(StateSynth, v.reason, "")
-	return StateFinish
-}
-
 // keepFor: a permanent redirect may be kept, for an hour rather than for ever, so that a wrong one heals.
 func keepFor(status int) string {
 	if status == 301 || status == 308 {

@@ -3,38 +3,10 @@ package proxy
 import (
 	"bytes"
 	"net"
+	"time"
 
 	"github.com/tzero-edge/tzero/proxy/tunnel"
 )
-
-// stepTunnel asks the origin to switch protocols and, if it does, connects both ends. The place is taken
-// first, so that nobody is told 101 and then cut.
-func stepTunnel(x *Exchange) State {
-	slot, err := x.edge.tunnels.Reserve()
-	if err != nil {
-		next := x.refuse(StateTunnel, 503, ReasonTunnels, "Too many connections of this kind are open just now.")
-		x.verdict.retry = 5
-		return next
-	}
-	defer slot.Release()
-	x.Out.Cache, x.Out.CacheReason = CacheNone, ReasonUpgrade
-	if x.dry {
-		return x.refuse(StateTunnel, 200, ReasonDry, "")
-	}
-	x.query(forTunnel)
-	res, failed := x.send()
-	if failed != nil {
-		return x.failure(StateTunnel, failed)
-	}
-	x.answer = res
-	if res.Status != 101 {
-		x.note(StateTunnel, "", "the origin declined")
-		return StateDeliver
-	}
-	x.note(StateTunnel, ReasonUpgrade, "")
-	x.connect(slot)
-	return StateFinish
-}
 
 // connect relays the 101 and runs the tunnel until either end closes or a limit ends it.
 func (x *Exchange) connect(slot *tunnel.Slot) {
@@ -48,6 +20,7 @@ func (x *Exchange) connect(slot *tunnel.Slot) {
 	early := bytes.Clone(res.Buffered)
 	originConn := res.Conn
 	x.keepOutcome()
+	x.Out.FirstByte = time.Since(x.Started)
 	err := x.Carrier.TakeOver(&switched, func(client net.Conn, ahead []byte) {
 		x.letGo(nil)
 		in, out, why := slot.Run(client, ahead, originConn, early, opt)

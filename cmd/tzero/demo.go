@@ -6,11 +6,13 @@ import (
 	"io"
 	"net"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tzero-edge/tzero/cmd/tzero/demo"
+	"github.com/tzero-edge/tzero/internal/conf"
 )
 
 func demoCommand() *cobra.Command {
@@ -45,6 +47,9 @@ func runDemo(ctx context.Context, f *settingFlags, stderr io.Writer) error {
 		f.flags.StateDir = dir
 	}
 	in, l, err := f.load()
+	if err == nil && f.file == "" {
+		l.Config.Shutdown.Grace = conf.Duration(2 * time.Second) // its event streams never end by themselves
+	}
 	if err != nil {
 		return err
 	}
@@ -78,5 +83,5 @@ tzero %[1]s stands in front of the demo app.
   stop    Ctrl-C
 
 `, buildVersion(), base, adminAddress(s))
-	announceRun(w, s)
+	logServing(s)
 }

@@ -42,7 +42,12 @@ func explainCommand() *cobra.Command {
 			"origin would be asked. With --fetch the origin is asked, and the answer judged; a second time with --twice.",
 		Example: "  tzero explain --origin http://127.0.0.1:3000 http://shop.example/prices?utm_source=x -H 'Cookie: session=1'\n" +
 			"  tzero explain -c tzero.yaml https://shop.example/ --fetch --twice",
-		Args: cobra.ExactArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usageError{fmt.Errorf("explain takes one URL, as in: tzero explain https://shop.example/prices")}
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			_, l, err := f.load()
 			if err != nil {
@@ -68,13 +73,16 @@ func (f *explainFlags) explain(ctx context.Context, c *configs.Config, rawURL st
 	}
 	peer, err := netip.ParseAddr(f.peer)
 	if err != nil {
-		return usageError{fmt.Errorf("cannot read --peer: %w", err)}
+		return usageError{fmt.Errorf("--peer %q is no IP address", f.peer)}
 	}
 	e, closeAll, err := dryEdge(ctx, c)
 	if err != nil {
 		return err
 	}
 	defer closeAll()
+	if f.twice && !f.fetch {
+		return usageError{fmt.Errorf("--twice shows what the first request stored, so it needs --fetch")}
+	}
 	rounds := 1
 	if f.twice && f.fetch {
 		rounds = 2
@@ -173,7 +181,10 @@ func printJourney(w io.Writer, x *proxy.Explained, fetched bool) {
 	}
 	if x.Forward != nil {
 		verb := "The origin " + o.Origin + " would be asked:"
-		if fetched {
+		switch {
+		case fetched && o.OriginStatus == 0:
+			verb = "The origin " + o.Origin + " was asked and did not answer:"
+		case fetched:
 			verb = fmt.Sprintf("The origin %s was asked at %s and said %d:", o.Origin, o.TargetURL, o.OriginStatus)
 		}
 		fmt.Fprintf(w, "\n%s\n  %s %s HTTP/1.1\n  Host: %s\n", verb, x.Forward.Method, x.Forward.Target, x.Forward.Host)

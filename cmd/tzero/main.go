@@ -3,9 +3,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -16,6 +18,8 @@ func main() {
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	// From the first signal on, the second one ends the process at once.
+	context.AfterFunc(ctx, stop)
 	if err := command().ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "tzero: "+err.Error())
 		os.Exit(exitCode(err))
@@ -32,6 +36,9 @@ func command() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	root.Version = buildVersion()
+	root.SetVersionTemplate("tzero {{.Version}}\n")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(runCommand(), demoCommand(), checkCommand(), explainCommand(), reloadCommand(), versionCommand())
 	return root
 }
@@ -40,7 +47,7 @@ func command() *cobra.Command {
 type usageError struct{ error }
 
 func exitCode(err error) int {
-	if _, ok := err.(usageError); ok {
+	if errors.As(err, new(usageError)) || strings.HasPrefix(err.Error(), "unknown command") {
 		return 2
 	}
 	return 1

@@ -13,6 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tzero-edge/tzero/configs"
+	"github.com/tzero-edge/tzero/proxy"
+	"github.com/tzero-edge/tzero/proxy/listen"
 )
 
 // settingFlags are the flags that every command which loads a configuration has.
@@ -85,6 +87,32 @@ func serve(ctx context.Context, in configs.Input, l *configs.Loaded, stderr io.W
 }
 
 func announceRun(w io.Writer, s *services) {
+	if s.file == "" {
+		invite(w, s)
+	}
+	logServing(s)
+}
+
+// invite tells somebody who tries tzero on an app of his own where to look.
+func invite(w io.Writer, s *services) {
+	st := s.status()
+	if len(st.Listeners) == 0 || len(st.Origins) == 0 || len(st.Origins[0].Targets) == 0 {
+		return
+	}
+	base := st.Listeners[0].Protocol + "://" + browsable(st.Listeners[0].Address)
+	fmt.Fprintf(w, `
+tzero %[1]s stands in front of %[4]s.
+
+  open    %[2]s/
+  then    curl -so /dev/null -D- %[2]s/     twice: what Cache-Status says
+          tzero explain --origin %[4]s --fetch --twice %[2]s/
+  see     %[3]s                      the dashboard
+  stop    Ctrl-C
+
+`, buildVersion(), base, adminAddress(s), st.Origins[0].Targets[0].URL)
+}
+
+func logServing(s *services) {
 	var at []string
 	for _, l := range s.status().Listeners {
 		at = append(at, l.Protocol+"://"+browsable(l.Address))
@@ -127,10 +155,17 @@ func checkCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			gen, err := checkFiles(l.Config)
+			if err != nil {
+				return err
+			}
+			for _, w := range l.Warnings {
+				fmt.Fprintln(cmd.ErrOrStderr(), "warning: "+w.String())
+			}
 			if quiet {
 				return nil
 			}
-			return printCheck(cmd.OutOrStdout(), cmd.ErrOrStderr(), l)
+			return printCheck(cmd.OutOrStdout(), l, gen)
 		},
 	}
 	f.register(cmd)
@@ -138,20 +173,22 @@ func checkCommand() *cobra.Command {
 	return cmd
 }
 
-func printCheck(out, warnings io.Writer, l *configs.Loaded) error {
-	_, gen, err := dryGeneration(l.Config)
+// checkFiles builds what a start would build, so that certificates and keys are read as well.
+func checkFiles(c *configs.Config) (*proxy.Generation, error) {
+	_, gen, err := dryGeneration(c)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	return gen, listen.Check(listenSettings(c, gen))
+}
+
+func printCheck(out io.Writer, l *configs.Loaded, gen *proxy.Generation) error {
 	if _, err := out.Write(l.Effective()); err != nil {
 		return err
 	}
 	fmt.Fprintln(out, "\n# Routes, in the order in which they are tried:")
 	for i, p := range gen.Table.Explain() {
 		fmt.Fprintf(out, "# %3d  %-20s %-40s %s\n", i+1, p.Route.Name, p.String(), p.Does)
-	}
-	for _, w := range l.Warnings {
-		fmt.Fprintln(warnings, "warning: "+w.String())
 	}
 	return nil
 }
@@ -175,20 +212,16 @@ func reloadCommand() *cobra.Command {
 	return cmd
 }
 
-// stateDir is where the running gateway keeps its socket. A file that would be refused must not keep the
-// operator from asking.
+// stateDir is where the running gateway keeps its socket. A file that is refused is what the operator wants
+// to hear of; the gateway would refuse it too.
 func (f *settingFlags) stateDir() (string, error) {
-	if f.flags.StateDir != "" {
-		return f.flags.StateDir, nil
-	}
 	in := f.input()
-	if l, err := in.Load(); err == nil {
-		return l.Config.StateDir, nil
+	if in.Path == "" && in.Flags.Origin == "" {
+		in.Flags.Origin = "http://127.0.0.1" // only the directory matters
 	}
-	in.Path, in.Flags.Origin = "", "http://127.0.0.1"
 	l, err := in.Load()
 	if err != nil {
-		return "", usageError{fmt.Errorf("cannot tell where the gateway keeps its state; give --state-dir")}
+		return "", err
 	}
 	return l.Config.StateDir, nil
 }

@@ -175,6 +175,8 @@ func (s *services) serve(ctx context.Context) error {
 	cut.Go(func() error {
 		<-ctx.Done()
 		_, d := patience()
+		s.log.Info("draining: requests under way are finished, no new connections are taken; a second signal ends at once",
+			"connections", s.listener.Stats().Open, "tunnels", s.tunnels.Stats().Live, "at_most", d)
 		grace, cancel := context.WithTimeout(context.Background(), d)
 		defer cancel()
 		if n := s.tunnels.CloseAll(grace); n > 0 {

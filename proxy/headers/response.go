@@ -20,6 +20,9 @@ func (p *Policy) ToClient(dst *field.List, in field.List, r *Reply) {
 	}
 }
 
+// Via is this gateway's member of Via for an answer that came by HTTP/version.
+func (p *Policy) Via(version string) []byte { return p.viaFor(version) }
+
 // EndToEnd appends the lines of an origin's response that travel on, and nothing else: the form in
 // which a response is judged and stored.
 func (p *Policy) EndToEnd(dst *field.List, in field.List) {

@@ -168,6 +168,7 @@ func (c *conn) begin(x *exchange, bad *http1.Malformed) {
 	x.Req, x.Refusal = &x.req, bad
 	x.Peer, x.TLS, x.Carrier = c.peer, c.tls, c
 	x.Started = time.Now()
+	x.send = sender{c: c}
 	c.x, c.started, c.failed = x, false, nil
 	c.token = token11
 	switch {

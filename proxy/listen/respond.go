@@ -47,6 +47,11 @@ func (c *conn) respond(ctx *fasthttp.RequestCtx, res *proxy.Response) {
 	}
 	r := &ctx.Response
 	r.SetStatusCode(res.Status)
+	if res.Status >= 400 {
+		if text := proxy.StatusText(res.Status); text != "" {
+			r.Header.SetStatusMessage([]byte(text)) // RFC 9110's words; fasthttp has those of RFC 2616
+		}
+	}
 	if c.last {
 		r.SetConnectionClose()
 	}
@@ -99,11 +104,11 @@ type writerFunc func([]byte) (int, error)
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 func appendStatusLine(b []byte, status int) []byte {
-	b = append(b, "HTTP/1.1 "...)
-	b = strconv.AppendInt(b, int64(status), 10)
-	b = append(b, ' ')
-	b = append(b, fasthttp.StatusMessage(status)...)
-	return append(b, "\r\n"...)
+	text := proxy.StatusText(status)
+	if text == "" {
+		text = fasthttp.StatusMessage(status)
+	}
+	return http1.AppendStatusLine(b, status, text)
 }
 
 func appendLength(b []byte, n int64) []byte {

@@ -6,6 +6,7 @@ package listen
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -53,6 +54,7 @@ type Server struct {
 	accepting acceptState
 	draining  atomic.Bool
 	counters  counters
+	told      atomic.Int64
 	conns     sync.WaitGroup
 }
 
@@ -107,7 +109,7 @@ func (quiet) Printf(string, ...any) {}
 func (s *Server) bind(i int, cfg Config) (*listener, error) {
 	ln, err := net.Listen("tcp", cfg.Address)
 	if err != nil {
-		return nil, fmt.Errorf("cannot listen on %s: %w; is another server running there?", cfg.Address, err)
+		return nil, fmt.Errorf("cannot listen on %s: %w%s", cfg.Address, err, bindHint(err))
 	}
 	l := &listener{Listener: ln, at: i}
 	if err := l.load(cfg); err != nil {
@@ -115,6 +117,16 @@ func (s *Server) bind(i int, cfg Config) (*listener, error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+func bindHint(err error) string {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "; another server is running there: stop it, or choose another address with --listen"
+	case errors.Is(err, syscall.EACCES):
+		return "; ports below 1024 need root or CAP_NET_BIND_SERVICE, which the systemd unit gives"
+	}
+	return ""
 }
 
 // load reads the listener's certificate.
@@ -266,12 +278,21 @@ func (s *Server) serve(c *conn, l *listener) {
 	defer s.conns.Done()
 	if err := s.greet(c, l); err != nil {
 		s.counters.handshakes.Add(1)
+		s.tell(c, err)
 		s.remove(c)
 		_ = c.raw.Close()
 		return
 	}
 	c.rd = http1.NewReader(c.Conn, s.settings.Load().Limits.heads())
 	_ = s.fast.ServeConn(c) // whatever went wrong has been told by Finish
+}
+
+// tell logs a failed greeting, once a second at most: anybody can make them fail.
+func (s *Server) tell(c *conn, err error) {
+	now, last := s.clock.now(), s.told.Load()
+	if now-last >= 1000 && s.told.CompareAndSwap(last, now) {
+		s.log.Warn("a connection ended before its first request", "peer", addressOf(c.peer.Addr()).String(), "error", err)
+	}
 }
 
 // state is fasthttp's hook: an idle connection has sent its answer whole.

@@ -72,8 +72,12 @@ func New(build Build, sources Sources, now func() time.Time) *Metrics {
 func (m *Metrics) Observe(o *proxy.Outcome) {
 	s := m.lock()
 	c := s.cell(o)
-	c.buckets[bucketOf(o.Duration)]++
-	c.nanos += nanos(o.Duration)
+	took := o.Duration
+	if o.Status == 101 {
+		took = o.FirstByte // a tunnel's life is no latency
+	}
+	c.buckets[bucketOf(took)]++
+	c.nanos += nanos(took)
 	c.in += uint64(max(o.BytesIn, 0))
 	c.out += uint64(max(o.BytesOut, 0))
 	if o.Aborted {
