@@ -22,6 +22,7 @@ func (x *Exchange) deliverObject(o cache.Object) {
 		return
 	}
 	body := o.Body()
+	r.Object, r.Holds = o.ID(), int64(len(body))
 	if string(x.Req.Method) == "GET" && r.Status == 200 {
 		if rg := o.Range(x.Req.Fields, now); rg.Kind != rfc9111.Whole {
 			x.deliverRange(rg, body)

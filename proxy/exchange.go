@@ -73,9 +73,13 @@ type Response struct {
 	Stream Stream
 	// Trailer holds the names that the Stream's trailer section may use, as a Trailer field's value.
 	Trailer []byte
-	NoBody  bool // an answer to HEAD, a 304, a 204: Length is announced where it is known, nothing follows
-	Flush   bool // send the head before the first byte of the content is there
-	Close   bool // end the connection after this answer
+	// Object identifies the stored object that the content belongs to, 0 for none, and Holds is its size: whoever
+	// takes the answer slowly keeps it in memory.
+	Object uint64
+	Holds  int64
+	NoBody bool // an answer to HEAD, a 304, a 204: Length is announced where it is known, nothing follows
+	Flush  bool // send the head before the first byte of the content is there
+	Close  bool // end the connection after this answer
 }
 
 // Stream is content that arrives while it is sent.

@@ -159,8 +159,12 @@ func (s *stream) Close(error) {
 
 // fault says whose fault it was that the answer did not arrive whole.
 func (s *stream) fault() Fault {
-	if s.failed != nil {
-		return FaultOrigin
+	var e *origin.Error
+	switch {
+	case s.failed == nil, errors.Is(s.failed, cache.ErrGone):
+		return FaultClient
+	case errors.As(s.failed, &e) && e.Source() == origin.SourceClient:
+		return FaultClient // it is the client's going away that ended the origin's answer
 	}
-	return FaultClient
+	return FaultOrigin
 }

@@ -90,7 +90,7 @@ func (s *services) listenerStats() metrics.ListenerStats {
 		Open: int64(l.Open), Limit: int64(l.Limit), Accepted: uint64(l.Accepted), Exhausted: uint64(l.Exhausted),
 		Ended: map[string]uint64{
 			"refused": uint64(l.Refused), "evicted": uint64(l.Evicted), "handshake": uint64(l.Handshakes),
-			"client-left": uint64(l.Left), "cut": uint64(l.Cut), "overdue-idle": uint64(l.Overdue.Idle),
+			"client-left": uint64(l.Left), "slow-reader": uint64(l.Unpinned), "cut": uint64(l.Cut), "overdue-idle": uint64(l.Overdue.Idle),
 			"overdue-head": uint64(l.Overdue.Head), "overdue-body": uint64(l.Overdue.Body), "overdue-write": uint64(l.Overdue.Write),
 		},
 	}

@@ -136,6 +136,7 @@ func (s *services) run(ctx context.Context, sighup <-chan os.Signal) error {
 	base, stopBase := context.WithCancel(context.Background())
 	defer stopBase()
 	var group errgroup.Group
+	s.draining = func() bool { return serving.Err() != nil } // asked by the admin server, so before it runs
 	own := func(name string, run func(context.Context) error) {
 		group.Go(func() error {
 			defer stop() // without one of its services the gateway cannot go on
@@ -151,7 +152,6 @@ func (s *services) run(ctx context.Context, sighup <-chan os.Signal) error {
 	own("compressed copies", s.edge.Copyist().Run)
 	own("admin server", s.admin.Run)
 	own("reloader", func(ctx context.Context) error { return s.reloader.Run(ctx, sighup) })
-	s.draining = func() bool { return serving.Err() != nil }
 
 	err := s.serve(serving)
 	stopBase()

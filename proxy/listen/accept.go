@@ -110,7 +110,7 @@ func (s *Server) admit(nc net.Conn, l *listener) {
 	if s.behindBalancer(c, l, set) {
 		perAddress = 0 // counted in greet, once the balancer has said who the client is
 	}
-	if s.reg.len() >= set.maxConns && s.evict(8) == 0 {
+	if s.reg.len() >= set.maxConns && s.evict(2) == 0 {
 		s.refuse(nc, l)
 		return
 	}

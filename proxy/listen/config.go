@@ -66,6 +66,8 @@ type Limits struct {
 	HeaderFields          int           `yaml:"header_fields" doc:"Most header lines in a request; beyond it the answer is 431."`
 	HeaderTimeout         conf.Duration `yaml:"header_timeout" doc:"Time a client has from a request's first byte to the end of its header section; then the answer is 408."`
 	BodyTimeout           conf.Duration `yaml:"body_timeout" doc:"Longest pause between two reads of a request's content; then the answer is 408."`
+	BodyRate              conf.Size     `yaml:"body_rate" doc:"Least rate of a request's content in bytes a second, after ten seconds of waiting for it; below it the answer is 408. 0B sets no such bound."`
+	SlowReaders           conf.Size     `yaml:"slow_readers" doc:"Memory that clients may keep occupied by taking large stored answers slowly. Beyond it the slowest are ended. Clients of one object count once."`
 	WriteTimeout          conf.Duration `yaml:"write_timeout" doc:"Longest time without progress while an answer is sent; then the connection is closed."`
 	IdleTimeout           conf.Duration `yaml:"idle_timeout" doc:"How long a connection may wait for its next request."`
 }
@@ -78,6 +80,8 @@ func DefaultLimits() Limits {
 		HeaderFields:  100,
 		HeaderTimeout: conf.Duration(10 * time.Second),
 		BodyTimeout:   conf.Duration(30 * time.Second),
+		BodyRate:      512,
+		SlowReaders:   256 << 20,
 		WriteTimeout:  conf.Duration(30 * time.Second),
 		IdleTimeout:   conf.Duration(75 * time.Second),
 	}
@@ -103,6 +107,12 @@ func (l Limits) Validate() []conf.Problem {
 	}
 	if l.HeaderFields < 10 || l.HeaderFields > 10000 {
 		bad("header_fields", "must lie between 10 and 10000")
+	}
+	if l.BodyRate < 0 || l.BodyRate > 1<<20 {
+		bad("body_rate", "must lie between 0B and 1MiB a second")
+	}
+	if l.SlowReaders < 16<<20 {
+		bad("slow_readers", "must be at least 16MiB")
 	}
 	for _, d := range []struct {
 		path string

@@ -45,7 +45,8 @@ type conn struct {
 	aborted atomic.Bool
 
 	in, out watch
-	bodyBy  atomic.Int64 // the clock's time by which the request's content must be here; 0: no bound
+	up      uploading
+	held    held
 
 	gone goneSignal
 }
@@ -291,7 +292,8 @@ func (c *conn) finish(err error) {
 		return
 	}
 	c.gone.rest()
-	c.bodyBy.Store(0)
+	c.up.reset()
+	c.held.set(0, 0)
 	c.settleBody()
 	x.send.settle(err)
 	c.srv.handler.Finish(&x.Exchange, x.send.sent, err)

@@ -39,6 +39,7 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 func (c *conn) respond(ctx *fasthttp.RequestCtx, res *proxy.Response) {
 	x := c.x
 	c.last = c.last || res.Close
+	c.held.set(res.Object, res.Holds)
 	x.block = http1.AppendFields(x.block[:0], res.Fields)
 	x.send = sender{c: c, ctx: ctx}
 	if res.Stream != nil && res.Length < 0 && x.req.Minor == 0 {

@@ -6,8 +6,8 @@ import (
 )
 
 type counters struct {
-	accepted, refused, evicted, exhausted, handshakes, left, cut atomic.Int64
-	overdue                                                      [phasePoked]atomic.Int64
+	unpinned, accepted, refused, evicted, exhausted, handshakes, left, cut atomic.Int64
+	overdue                                                                [phasePoked]atomic.Int64
 }
 
 // Stats is a snapshot of the connections.
@@ -19,6 +19,7 @@ type Stats struct {
 	Evicted    int64 `json:"evicted"`    // idle ones ended to make room
 	Exhausted  int64 `json:"exhausted"`  // times that no descriptor was left
 	Handshakes int64 `json:"handshakes"` // TLS or PROXY handshakes that failed
+	Unpinned   int64 `json:"unpinned"`   // slow readers ended because they kept too much memory
 	Left       int64 `json:"left"`       // clients that went away while waiting
 	Cut        int64 `json:"cut"`        // ended by the drain's grace period
 	Overdue    struct {
@@ -35,7 +36,7 @@ func (s *Server) Stats() Stats {
 	st := Stats{
 		Open: s.reg.len(), Limit: s.settings.Load().maxConns,
 		Accepted: c.accepted.Load(), Refused: c.refused.Load(), Evicted: c.evicted.Load(),
-		Exhausted: c.exhausted.Load(), Handshakes: c.handshakes.Load(), Left: c.left.Load(), Cut: c.cut.Load(),
+		Exhausted: c.exhausted.Load(), Handshakes: c.handshakes.Load(), Left: c.left.Load(), Unpinned: c.unpinned.Load(), Cut: c.cut.Load(),
 	}
 	st.Overdue.Idle = c.overdue[phaseIdle].Load()
 	st.Overdue.Head = c.overdue[phaseHead].Load()

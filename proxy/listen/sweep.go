@@ -37,14 +37,14 @@ func (s *Server) sweep() {
 	now := s.clock.now()
 	idle, head := set.Limits.IdleTimeout.D().Milliseconds(), set.Limits.HeaderTimeout.D().Milliseconds()
 	body, write := set.Limits.BodyTimeout.D().Milliseconds(), set.Limits.WriteTimeout.D().Milliseconds()
+	rate := int64(set.Limits.BodyRate)
 	if s.reg.len() > set.maxConns/10*9 {
 		idle, head = idle/4, head/4
 	}
 	s.reg.each(func(c *conn) {
 		p, lasted, word := c.in.read(now)
-		by := c.bodyBy.Load()
 		if (p == phaseIdle && lasted > idle || p == phaseHead && lasted > head ||
-			p == phaseBody && (lasted > body || by != 0 && now > by)) && c.in.poke(word) {
+			p == phaseBody && (lasted > body || c.up.tooSlow(now, lasted, rate))) && c.in.poke(word) {
 			s.counters.overdue[p].Add(1)
 			_ = c.raw.SetReadDeadline(past)
 		}
@@ -58,6 +58,7 @@ func (s *Server) sweep() {
 			c.gone.fire()
 		}
 	})
+	s.unpin(now, int64(set.Limits.SlowReaders))
 }
 
 // What may be evicted, in ms: a connection idle for longer than justCame, for the first byte of a new one may be on its way;
@@ -65,28 +66,49 @@ func (s *Server) sweep() {
 const (
 	justCame = 100
 	slowHead = 250
+	slowRead = 5000 // without taking the next piece of an answer; only where nobody else can go
 )
 
+// candidate is the connection that evict would end, so far.
+type candidate struct {
+	c    *conn
+	half *watch
+	age  int64
+	word uint64
+}
+
+func (k *candidate) offer(c *conn, half *watch, age int64, word uint64) {
+	if k.c == nil || age > k.age {
+		*k = candidate{c, half, age, word}
+	}
+}
+
+// end pokes the candidate; false when there is none or it has moved on.
+func (k *candidate) end() bool {
+	if k.c == nil || !k.half.poke(k.word) {
+		return false
+	}
+	_ = k.c.raw.SetDeadline(past)
+	return true
+}
+
 // evict ends up to n of the connections that have been idle, or busy with a header section, longest,
-// looking at a sample; it returns how many.
+// looking at a sample, and where there are none the one that takes its answer slowest; it returns how many.
 func (s *Server) evict(n int) int {
 	ended := 0
 	now := s.clock.now()
 	for range n {
-		var oldest *conn
-		var age int64 = -1
-		var at uint64
+		var quiet, slow candidate
 		s.reg.sample(64, rand.Uint32(), func(c *conn) {
 			p, lasted, word := c.in.read(now)
-			if (p == phaseIdle && lasted > justCame || p == phaseHead && lasted > slowHead) && lasted > age {
-				oldest, age, at = c, lasted, word
+			if p == phaseIdle && lasted > justCame || p == phaseHead && lasted > slowHead {
+				quiet.offer(c, &c.in, lasted, word)
+			}
+			if p, lasted, word := c.out.read(now); p == phaseWriting && lasted > slowRead {
+				slow.offer(c, &c.out, lasted, word)
 			}
 		})
-		if oldest == nil {
-			continue
-		}
-		if oldest.in.poke(at) {
-			_ = oldest.raw.SetReadDeadline(past)
+		if quiet.end() || slow.end() {
 			ended++
 		}
 	}
