@@ -172,12 +172,16 @@ func dryEdge(ctx context.Context, c *configs.Config) (*proxy.Edge, func(), error
 
 func printJourney(w io.Writer, x *proxy.Explained, fetched bool) {
 	o := &x.Outcome
+	meanings := map[proxy.Reason]string{}
+	for _, e := range proxy.Explanations() {
+		meanings[e.Reason] = e.Meaning
+	}
 	for _, s := range o.Steps() {
-		line := fmt.Sprintf("%-9s %s", s.State, s.Reason)
+		text := meanings[s.Reason]
 		if s.Note != "" {
-			line = fmt.Sprintf("%-9s %-20s %s", s.State, s.Reason, s.Note)
+			text = strings.TrimSpace("(" + s.Note + ") " + text)
 		}
-		fmt.Fprintln(w, strings.TrimRight(line, " "))
+		fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf("%-9s %-18s %s", s.State, s.Reason, text), " "))
 	}
 	if x.Forward != nil {
 		verb := "The origin " + o.Origin + " would be asked:"

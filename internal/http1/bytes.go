@@ -60,21 +60,6 @@ func IsToken(b []byte) bool {
 	return len(b) > 0
 }
 
-// ValidValue reports whether b may be written as a field value: no control byte but HTAB, and no
-// whitespace at its ends (RFC 9110 §5.5).
-func ValidValue(b []byte) bool {
-	for i := 0; ; i++ {
-		i = nextControl(b, i)
-		if i == len(b) {
-			break
-		}
-		if b[i] != '\t' {
-			return false
-		}
-	}
-	return len(b) == 0 || !isOWS(b[0]) && !isOWS(b[len(b)-1])
-}
-
 func isOWS(c byte) bool { return c == ' ' || c == '\t' }
 
 const (

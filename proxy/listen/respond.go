@@ -2,7 +2,6 @@ package listen
 
 import (
 	"io"
-	"strconv"
 
 	"github.com/valyala/fasthttp"
 
@@ -60,7 +59,7 @@ func (c *conn) respond(ctx *fasthttp.RequestCtx, res *proxy.Response) {
 	case res.NoBody:
 		r.SkipBody = true
 		if res.Length >= 0 && res.Status >= 200 && res.Status != 204 {
-			x.block = appendLength(x.block, res.Length)
+			x.block = http1.AppendContentLength(x.block, res.Length)
 		}
 		if res.Stream != nil {
 			x.send.body = res.Stream
@@ -110,12 +109,6 @@ func appendStatusLine(b []byte, status int) []byte {
 		text = fasthttp.StatusMessage(status)
 	}
 	return http1.AppendStatusLine(b, status, text)
-}
-
-func appendLength(b []byte, n int64) []byte {
-	b = append(b, "Content-Length: "...)
-	b = strconv.AppendInt(b, n, 10)
-	return append(b, "\r\n"...)
 }
 
 // sender is the content as fasthttp pulls it: it counts what was sent, adds the trailer section and
