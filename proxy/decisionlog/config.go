@@ -13,7 +13,7 @@ type Config struct {
 	Enabled    bool          `yaml:"enabled" doc:"Write the decision log."`
 	Output     string        `yaml:"output" doc:"Where the lines go: stdout, stderr, or the absolute path of a file. A file is opened again after a reload and when it was rotated away."`
 	Format     string        `yaml:"format" enum:"json|text" doc:"One JSON object a line, or key=value pairs."`
-	Sample     float64       `yaml:"sample" doc:"Share of the requests that get a line, from 0 to 1, once full_rate is exceeded. Chosen by the request id, so that it is the same requests everywhere. Errors from 500, refusals and slow requests always get one."`
+	Sample     float64       `yaml:"sample" doc:"Share of the requests that get a line, from 0 to 1, once full_rate is exceeded. Chosen by the request id, so that it is the same requests everywhere. Errors from 500 and slow requests always get one, refusals up to 500 a second."`
 	FullRate   int           `yaml:"full_rate" doc:"This many lines a second are written before sampling begins."`
 	Slow       conf.Duration `yaml:"slow" doc:"A request that took longer always gets a line; 0 turns this off."`
 	DropStatic bool          `yaml:"drop_static" doc:"Leave out successful requests for styles, scripts, images, fonts and media."`

@@ -15,9 +15,10 @@ import (
 const (
 	countBits   = 20
 	maxFullRate = 1e6 // fits countBits
+	maxRefusals = 500 // a second: more of them are an attack, which must not fill the disk
 )
 
-// rules decide which requests get a line. They are immutable but for the second's count.
+// rules decide which requests get a line. They are immutable but for the counts of the present second.
 type rules struct {
 	enabled, everything, dropStatic bool
 	sampleAll                       bool
@@ -26,9 +27,8 @@ type rules struct {
 	skipRoutes                      map[string]bool
 	skipClass                       [6]bool
 	fullRate                        uint64
-	// second holds a Unix second above countBits and the lines it has seen below: beyond fullRate
-	// it is only read, so a busy gateway's cores do not fight over it.
-	second atomic.Uint64
+	lines                           perSecond // of the requests that are kept before sampling begins
+	refusals                        perSecond // of the refused ones
 }
 
 func compile(c Config) *rules {
@@ -59,13 +59,16 @@ func (r *rules) keep(o *proxy.Outcome, steps []proxy.Step) bool {
 	switch {
 	case !r.enabled:
 		return false
-	case r.everything, r.always(o, steps):
+	case r.everything, r.always(o):
+		return true
+	}
+	if refused(o.Status, steps) && r.refusals.left(o.Start, maxRefusals) > 0 {
+		r.refusals.count()
 		return true
 	}
 	sampled := r.sampleAll || xxhash.Sum64(o.RequestID) < r.sampleBelow
-	second := uint64(o.Start.Unix()) << countBits
 	switch {
-	case !sampled && r.left(second) == 0:
+	case !sampled && r.lines.left(o.Start, r.fullRate) == 0:
 		return false
 	case r.skipRoutes != nil && r.skipRoutes[o.Route]:
 		return false
@@ -75,29 +78,35 @@ func (r *rules) keep(o *proxy.Outcome, steps []proxy.Step) bool {
 		return false
 	}
 	if !sampled {
-		r.second.Add(1)
+		r.lines.count()
 	}
 	return true
 }
 
-func (r *rules) always(o *proxy.Outcome, steps []proxy.Step) bool {
+func (r *rules) always(o *proxy.Outcome) bool {
 	return o.Status >= 500 || o.Fault == proxy.FaultGateway || o.Fault == proxy.FaultOrigin ||
-		r.slow > 0 && o.Duration > r.slow || refused(o.Status, steps)
+		r.slow > 0 && o.Duration > r.slow
 }
 
-// left returns how many of the second's lines that come before sampling are still free. Races between
-// cores may let a few more through.
-func (r *rules) left(second uint64) uint64 {
-	if r.fullRate == 0 {
+// perSecond counts what the present second has seen: a Unix second above countBits, the count below.
+type perSecond struct{ v atomic.Uint64 }
+
+// left returns how many of most are still free in the second of now. Races between cores may let a few more
+// through.
+func (p *perSecond) left(now time.Time, most uint64) uint64 {
+	if most == 0 {
 		return 0
 	}
-	seen := r.second.Load()
+	second := uint64(now.Unix()) << countBits
+	seen := p.v.Load()
 	if seen>>countBits != second>>countBits {
-		r.second.CompareAndSwap(seen, second)
-		return r.fullRate
+		p.v.CompareAndSwap(seen, second)
+		return most
 	}
-	return r.fullRate - min(seen-second, r.fullRate)
+	return most - min(seen-second, most)
 }
+
+func (p *perSecond) count() { p.v.Add(1) }
 
 // refused: the gateway itself made up an answer that says no.
 func refused(status int, steps []proxy.Step) bool {

@@ -138,3 +138,30 @@ func TestValidate(t *testing.T) {
 	try("flush", func(c *Config) { c.Flush = 0 })
 	try("flush", func(c *Config) { c.Flush = conf.Duration(time.Hour) })
 }
+
+func TestRefusalsAreKeptUpToABound(t *testing.T) {
+	c := Default()
+	c.FullRate, c.Sample = 0, 0
+	r := compile(c)
+	steps := []proxy.Step{{State: proxy.StateSynth}}
+	o := &proxy.Outcome{Status: 408, Fault: proxy.FaultClient, Start: time.Unix(1_800_000_000, 0)}
+	kept := 0
+	for range 2 * maxRefusals {
+		if r.keep(o, steps) {
+			kept++
+		}
+	}
+	if kept != maxRefusals {
+		t.Errorf("%d of %d refusals in one second were kept", kept, 2*maxRefusals)
+	}
+	o.Start = o.Start.Add(time.Second)
+	if !r.keep(o, steps) {
+		t.Error("the next second does not begin anew")
+	}
+	o.Status = 502
+	for range 2 * maxRefusals {
+		if !r.keep(o, steps) {
+			t.Fatal("an error from 500 was left out")
+		}
+	}
+}
