@@ -16,12 +16,16 @@ import (
 // the caller's.
 func (c *Cache) Begin(q *Request, res *Result, head Head, body Body, asked, now time.Time) *Fill {
 	c.count.add(countFill)
-	f := &Fill{c: c, class: q.class(), status: head.Status, total: head.Length, primary: q.hash}
+	c.relieve()
+	f := &Fill{c: c, class: q.class(), status: head.Status, total: head.Length, primary: q.hash, asked: asked}
 	f.judged = rfc9111.Assess(q.judged(), &rfc9111.Response{Status: head.Status, Fields: head.Fields},
 		&q.Policy.rules, asked, now)
 	f.reason = c.refuses(q, res, &head, f)
-	f.transient = f.reason != "" && q.sharesError(res, &head, f)
-	if f.reason != "" && !f.transient {
+	switch {
+	case f.reason == "":
+	case q.sharesError(res, &head, f):
+		f.transient, f.reason = true, FillShared
+	default:
 		return c.uncacheable(q, res, f, now)
 	}
 	ready := body.Ready()
@@ -50,7 +54,7 @@ func (c *Cache) refuses(q *Request, res *Result, head *Head, f *Fill) Reason {
 		return BypassUntilClose
 	case head.Length > c.limit(q):
 		return BypassTooLarge
-	case c.held.Load()+max(head.Length, firstBody) > c.maxHeld:
+	case c.held.Load()+max(head.Length, 0) > c.maxHeld: // register asks in earnest; this spares it the work
 		return BypassMemory
 	}
 	return ""
@@ -99,7 +103,8 @@ func (c *Cache) register(q *Request, f *Fill, d *draft, head *Head) Reason {
 	reason := Reason("")
 	vary := rfc9111.VaryOf(head.Fields)
 	c.fills.update(q.hash, q.primaryKey(), func(s *slot) {
-		if f.transient {
+		f.outrun()
+		if f.transient || f.invalidated {
 			f.record = c.alike(q, &vary)
 		} else {
 			f.record = c.family(q, s, &vary)
@@ -113,11 +118,14 @@ func (c *Cache) register(q *Request, f *Fill, d *draft, head *Head) Reason {
 			}
 			return
 		}
+		if !f.admit(blob) {
+			reason = BypassMemory
+			return
+		}
 		f.hash = key.Hash(c.seed, d.key)
-		f.blob, f.bodyAt, f.limit = blob, len(blob), int(c.limit(q))-len(blob)
+		f.bodyAt, f.limit = len(blob), int(c.limit(q))-len(blob)
 		f.head = Object{append([]byte(nil), blob...)}
-		f.charge(int64(cap(blob)))
-		if !f.transient && f.shareable {
+		if !f.transient && !f.invalidated && f.shareable {
 			s.fills = append(s.fills, f)
 		}
 	})
@@ -125,6 +133,33 @@ func (c *Cache) register(q *Request, f *Fill, d *draft, head *Head) Reason {
 		c.fillers.Done()
 	}
 	return reason
+}
+
+// admit counts what a fill needs beside its first blob: the rest of the announced length, or for a body of
+// unknown length the first growth and the window that it falls back to.
+func (f *Fill) admit(blob []byte) bool {
+	size := int64(cap(blob))
+	switch room := size - int64(len(blob)); {
+	case f.total < 0:
+		f.spare = int64(len(blob)) + firstBody + leastWindow
+	case f.total > room:
+		f.spare = int64(len(blob)) + f.total
+	}
+	if !f.c.reserve(size + f.spare) {
+		f.spare = 0
+		return false
+	}
+	f.blob, f.block, f.charged = blob, &block{size: size}, size+f.spare
+	return true
+}
+
+// outrun notes that the key was written after this answer was asked for. Those who wait for it began before
+// the write and may have it; nobody else may, and it is not stored. Called with the slot locked: an
+// invalidation notes the write first and visits the slot then, so that one of both is seen.
+func (f *Fill) outrun() {
+	if !f.transient && f.c.writes.since(f.primary, f.asked) {
+		f.invalidated, f.reason = true, FillInvalidated
+	}
 }
 
 // family returns the vary record under which the response is stored, or none for one that does not vary and
@@ -149,8 +184,8 @@ func (c *Cache) family(q *Request, s *slot, vary *rfc9111.Vary) Object {
 	return have
 }
 
-// alike returns a vary record that nobody stores, so that a shared error reaches those alone whom it was
-// selected for.
+// alike returns a vary record that nobody stores, so that what is shared and not stored reaches those alone
+// whom it was selected for.
 func (c *Cache) alike(q *Request, vary *rfc9111.Vary) Object {
 	if vary.N == 0 {
 		return Object{}
@@ -163,24 +198,30 @@ func (c *Cache) alike(q *Request, vary *rfc9111.Vary) Object {
 // start pumps the body, here and now if that cannot block.
 func (c *Cache) start(f *Fill, body Body, ready bool, now time.Time) {
 	c.running.Add(1)
-	work := func() {
-		defer c.fillers.Done()
-		f.pump(body, now)
+	if a, ok := body.(Aborter); ok {
+		f.mu.Lock()
+		f.abort = a.Abort
+		f.mu.Unlock()
 	}
 	if ready {
-		work()
+		f.pump(body, true, now)
 		return
 	}
-	go work()
+	c.orphans.add(f, c.now().Add(firstReader))
+	go f.pump(body, false, now)
 }
 
 // ended is called once by every fill's pump.
 func (c *Cache) ended(f *Fill, object Object, keep bool, now time.Time) {
+	defer c.fillers.Done()
 	defer c.running.Add(-1)
+	c.orphans.remove(f)
 	switch {
 	case keep:
 		c.keep(f, object, now)
 		return
+	case f.wasAbandoned():
+		c.count.add(countAbandoned)
 	case f.State() == Failed:
 		c.count.add(countFailed)
 	}
@@ -197,12 +238,9 @@ func (c *Cache) keep(f *Fill, object Object, now time.Time) {
 	} else {
 		c.marks.set(f.primary, f.class, markUncacheable, now)
 	}
-	stored := c.tier.Set(f.hash, object)
+	stored := c.put(f, object)
 	if !stored {
 		c.count.add(countDropped)
-	}
-	if f.withdrawn() { // invalidated since the pump looked: the Del may have come before the Set
-		c.tier.Del(f.hash)
 	}
 	if !f.shareable {
 		return
@@ -217,11 +255,24 @@ func (c *Cache) keep(f *Fill, object Object, now time.Time) {
 	c.fills.remove(f)
 }
 
-// outgrown is called by a fill that turned out too large.
+// put stores an object, and takes it back when its key was written meanwhile: the invalidation's Del may have
+// come before the Set.
+func (c *Cache) put(f *Fill, object Object) bool {
+	stored := c.tier.Set(f.hash, object)
+	if f.withdrawn() {
+		c.tier.Del(f.hash)
+	}
+	return stored
+}
+
+// outgrown is called by a fill that turned out too large, for the cache or for what memory is left. The
+// latter says nothing about the next answer and leaves no mark; nor does an error.
 func (c *Cache) outgrown(f *Fill) {
 	c.count.add(countTooLarge)
-	for cl := range class(4) {
-		c.marks.set(f.primary, cl, markTooLarge, c.now())
+	if f.Reason() == BypassTooLarge {
+		for cl := range class(4) {
+			c.marks.set(f.primary, cl, markTooLarge, c.now())
+		}
 	}
 	if f.shareable && !f.transient {
 		c.fills.remove(f)

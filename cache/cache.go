@@ -14,7 +14,8 @@
 //
 // run, which one request of all those who miss the same executes, asks the origin and returns at the
 // response's head: c.Begin(…), or c.Freshen(…) for a 304, or an error. Everybody then reads from the Fill.
-// The fill belongs to the cache: it ends whether its requests stay or leave, fast or slow.
+// The fill belongs to the cache: it ends whether its requests stay or leave, fast or slow. One that nobody
+// reads any more is given up only when memory is short.
 //
 // What may be stored and reused is package rfc9111's to say, what a request is called package key's, who
 // fills package flight's; where objects stay is behind Tier.
@@ -36,12 +37,14 @@ type Cache struct {
 	tier      Tier
 	seed      maphash.Seed
 	maxObject int64
-	maxHeld   int64            // bytes that all fills together may hold
+	maxHeld   int64            // bytes that all fills together may hold; see budget.go
 	now       func() time.Time // for what a fill finds out long after its head
 
 	fills      *table
 	flights    flight.Group[*Fill]
 	marks      marks
+	writes     writes
+	orphans    orphans
 	count      counters
 	ids        atomic.Uint64
 	running    atomic.Int64
@@ -69,6 +72,7 @@ func New(cfg Config, tier Tier) *Cache {
 		settling:  make(chan *Fill, 1024),
 		closing:   make(chan struct{}),
 	}
+	c.writes.born = c.now()
 	c.settler.Add(1)
 	go c.settle()
 	return c
@@ -158,7 +162,7 @@ func (c *Cache) settled(f *Fill) {
 	case !o.Exists():
 		c.count.add(countDropped)
 	case o.ID() != f.object.ID() && o.Received().Before(f.object.Received()) && !f.withdrawn():
-		c.tier.Set(f.hash, f.object)
+		c.put(f, f.object)
 	}
 	c.fills.remove(f)
 }

@@ -22,6 +22,7 @@ const (
 	countLaggard
 	countRefresh
 	countPanic
+	countAbandoned
 	numCounters
 )
 
@@ -61,9 +62,10 @@ type Stats struct {
 	Laggards    uint64 // readers cut because they fell behind a fill that is too large to keep
 	Refreshes   uint64 // background refreshes begun
 	Panics      uint64 // in functions given to Lead and Refresh
+	Abandoned   uint64 // fills that nobody read, given up because memory was short
 
 	Running      int64 // fills running now
-	RunningBytes int64 // bytes held by them
+	RunningBytes int64 // bytes held by them, and by those that ended and are still being read
 	Refreshing   int64 // background refreshes running now
 }
 
@@ -77,6 +79,7 @@ func (c *Cache) Stats() Stats {
 		Uncacheable: c.count.sum(countUncacheable), Failed: c.count.sum(countFailed),
 		TooLarge: c.count.sum(countTooLarge), Dropped: c.count.sum(countDropped),
 		Laggards: c.count.sum(countLaggard), Refreshes: c.count.sum(countRefresh), Panics: c.count.sum(countPanic),
-		Running: c.running.Load(), RunningBytes: c.held.Load(), Refreshing: c.refreshing.count(),
+		Abandoned: c.count.sum(countAbandoned),
+		Running:   c.running.Load(), RunningBytes: c.held.Load(), Refreshing: c.refreshing.count(),
 	}
 }

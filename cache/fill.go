@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/tzero-edge/tzero/cache/rfc9111"
 	"github.com/tzero-edge/tzero/internal/field"
@@ -30,6 +31,11 @@ type Body interface {
 	Close() error
 }
 
+// Aborter is a Body that another goroutine can end: Abort returns at once, and a Read that waits fails. It is
+// called at most once, and not after Close has begun. Without it, a fill that nobody needs any more keeps
+// its connection until something arrives.
+type Aborter interface{ Abort() }
+
 // State is where a fill stands.
 type State uint8
 
@@ -39,7 +45,7 @@ const (
 	Complete                 // whole; Object is there
 	Uncacheable              // the leader's alone
 	Failed                   // the body broke off
-	TooLarge                 // longer than max_object: its readers go on, nobody joins, nothing is stored
+	TooLarge                 // longer than max_object or than memory allows: its readers go on, nobody joins, nothing is stored
 )
 
 var stateNames = [...]string{"streaming", "complete", "uncacheable", "failed", "too-large"}
@@ -69,6 +75,7 @@ type Fill struct {
 	head      Object // head, key and lines without the body; none for Uncacheable
 	bodyAt    int    // where the body begins in blob
 	total     int64  // Content-Length, or -1
+	asked     time.Time
 
 	mu          sync.Mutex
 	state       State
@@ -78,7 +85,12 @@ type Fill struct {
 	err         error  // of Failed
 	object      Object // of Complete; for a 304 also of Uncacheable
 	invalidated bool   // not to be stored any more
-	charged     int64  // bytes counted in Cache.held
+	abandoned   bool   // nobody reads, and memory is short: the pump ends
+	starved     bool   // it may not grow any more; the pump's own
+	abort       func() // ends a Read that waits; nil where that is not possible, and once the body is closed
+	charged     int64  // bytes counted in Cache.held: those of all blocks that are in use, and spare
+	spare       int64  // of these, not in a block yet; see admit
+	block       *block // what blob is in
 	wake        signal // fires when n, state or err change
 	spill       *window
 	readers     []*Reader
@@ -128,7 +140,8 @@ func (f *Fill) Object() Object {
 
 // Head gives the head as it is stored, as an object without a body: without the fields that no-cache="…" or
 // private="…" name, and with a Date. The leader may answer with the origin's own head instead. There is none
-// when the fill is Uncacheable.
+// when the fill is Uncacheable. Of a fill whose Reason is FillShared only the status is for others than the
+// leader: an error's fields and page may repeat what the leader's client sent.
 func (f *Fill) Head() Object { return f.head }
 
 // Length is the body's length, or -1 while it is not known.
@@ -141,9 +154,15 @@ func (f *Fill) Length() int64 {
 	return f.total
 }
 
-// withdrawn reports whether the key was invalidated after the fill began.
+// withdrawn reports whether the key was invalidated after the answer was asked for.
 func (f *Fill) withdrawn() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.invalidated
+	return f.invalidated || f.c.writes.since(f.primary, f.asked)
+}
+
+func (f *Fill) wasAbandoned() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.abandoned
 }

@@ -9,13 +9,13 @@ import (
 )
 
 // Freshen gives the stored object of res the header and the freshness of the origin's 304 (RFC 9111 §4.3.4)
-// and stores the result. head is the 304's. When the 304 says that the response may no longer be stored, the
-// old one goes, and the fill is Uncacheable with an Object for the leader to answer with.
+// and stores the result. head is the 304's. When that may not be stored, the fill is Uncacheable with an
+// Object for the leader to answer with; the stored object stays as it was, unless the origin takes it back.
 func (c *Cache) Freshen(q *Request, res *Result, head Head, asked, now time.Time) *Fill {
 	c.count.add(countFill)
 	old := res.Object
 	lines := rfc9111.Merge(old.Fields(nil), arrived(head.Fields, now))
-	f := &Fill{c: c, class: q.class(), status: old.Status(), total: int64(len(old.Body())), primary: q.hash}
+	f := &Fill{c: c, class: q.class(), status: old.Status(), total: int64(len(old.Body())), primary: q.hash, asked: asked}
 	f.judged = rfc9111.Assess(q.judged(), &rfc9111.Response{Status: old.Status(), Fields: lines},
 		&q.Policy.rules, asked, now)
 	f.reason = f.judged.Reason
@@ -29,7 +29,8 @@ func (c *Cache) Freshen(q *Request, res *Result, head Head, asked, now time.Time
 		defer c.fillers.Done()
 	}
 	d.key, d.primary = old.Key(), len(old.Primary())
-	if f.reason == "" {
+	f.record = res.record
+	if f.reason == "" && !c.writes.since(q.hash, asked) {
 		c.refamily(q, f, &d, lines)
 	}
 	b, ok := d.build(len(old.Body()))
@@ -40,7 +41,9 @@ func (c *Cache) Freshen(q *Request, res *Result, head Head, asked, now time.Time
 	}
 	f.head = f.object
 	if f.reason != "" {
-		c.tier.Del(key.Hash(c.seed, old.Key()))
+		if f.takesBack() {
+			c.tier.Del(key.Hash(c.seed, old.Key()))
+		}
 		object := f.object
 		c.uncacheable(q, res, f, now)
 		f.object = object
@@ -49,12 +52,21 @@ func (c *Cache) Freshen(q *Request, res *Result, head Head, asked, now time.Time
 	f.state = Complete
 	f.hash = key.Hash(c.seed, d.key)
 	c.fills.update(q.hash, q.primaryKey(), func(s *slot) {
-		if f.shareable {
+		if f.outrun(); f.shareable && !f.invalidated {
 			s.fills = append(s.fills, f)
 		}
 	})
-	c.keep(f, f.object, now)
+	if !f.withdrawn() {
+		c.keep(f, f.object, now)
+	}
 	return f
+}
+
+// takesBack reports whether the origin told somebody without credentials that the response is not to be kept.
+// What it tells a visitor who has some is about that visitor: were the object dropped for that, everyone with
+// a cookie could drop it for all. It needs validating anyway, and the next answer may speak for everybody.
+func (f *Fill) takesBack() bool {
+	return f.class == 0 && (f.reason == rfc9111.NotNoStore || f.reason == rfc9111.NotPrivate)
 }
 
 // arrived gives the 304's fields that speak about the stored response. Its Date is when the response was

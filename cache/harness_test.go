@@ -229,6 +229,9 @@ func (w *world) do(q *Request, now time.Time) answer {
 		case Led:
 			return w.led(q, &res, f, err, &own, now)
 		case Joined:
+			if f.Reason() == FillShared {
+				return answer{status: f.Head().Status(), verdict: res.Verdict, turn: Joined, reason: FillShared}
+			}
 			a := w.fromFill(q, &res, f, now)
 			a.turn = Joined
 			return a

@@ -8,10 +8,11 @@ import (
 	"github.com/tzero-edge/tzero/internal/field"
 )
 
-// Invalidate makes what is stored under q's key, in all variants, unreachable, and keeps fills that run now
-// from being stored (RFC 9111 §4.4).
+// Invalidate makes what is stored under q's key, in all variants, unreachable, and keeps answers that were
+// asked for before now from being stored, or joined by requests that begin later (RFC 9111 §4.4).
 func (c *Cache) Invalidate(q *Request, now time.Time) {
 	q.buildKey(c)
+	c.writes.note(q.hash, now)
 	c.fills.update(q.hash, q.primaryKey(), func(s *slot) {
 		for _, f := range s.fills {
 			f.mu.Lock()

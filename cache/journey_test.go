@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -53,11 +54,86 @@ func TestVariants(t *testing.T) {
 	w := newWorld(t, nil, numbered("Cache-Control: max-age=60", "Vary: Accept-Language, X-A"))
 	w.steps(
 		step{lines: []string{"Accept-Language: en, de"}, want: "miss 200 body 1", asked: 1},
-		step{lines: []string{"Accept-Language: DE,en"}, want: "hit 200 body 1", asked: 1},
+		step{lines: []string{"Accept-Language: EN ,De"}, want: "hit 200 body 1", asked: 1},
 		step{lines: []string{"Accept-Language: fr"}, want: "miss 200 body 2", asked: 2},
 		step{lines: []string{"Accept-Language: fr", "X-A: "}, want: "miss 200 body 3", asked: 3},
 		step{lines: []string{"Accept-Language: fr"}, want: "hit 200 body 2", asked: 3},
 	)
+}
+
+func TestVariantsAreWhatTheOriginSaw(t *testing.T) {
+	w := newWorld(t, nil, numbered("Cache-Control: max-age=60", "Vary: X-Q, Cookie"))
+	w.steps(
+		step{lines: []string{"X-Q: a,b"}, want: "miss 200 body 1", asked: 1},
+		step{lines: []string{"X-Q: a,,b"}, want: "miss 200 body 2", asked: 2},
+		step{lines: []string{"X-Q: a", "X-Q: b"}, want: "miss 200 body 3", asked: 3},
+		step{lines: []string{"X-Q: a,b", "Cookie: a=b, c=d"}, want: "miss 200 body 4", asked: 4},
+		step{lines: []string{"X-Q: a,b", "Cookie: a=b,c=d"}, want: "miss 200 body 5", asked: 5},
+		step{lines: []string{"X-Q: a,b"}, want: "hit 200 body 1", asked: 5},
+	)
+}
+
+func TestCodedResponseIsForThoseWhoDecodeIt(t *testing.T) {
+	n := 0
+	w := newWorld(t, nil, func(q *Request, _ field.List) response {
+		n++
+		if rfc9111.Accepted(q.Fields)&rfc9111.Brotli != 0 {
+			return ok200("br "+strconv.Itoa(n), "Cache-Control: max-age=60", "Content-Encoding: br")
+		}
+		return ok200("plain "+strconv.Itoa(n), "Cache-Control: max-age=60")
+	})
+	w.steps(
+		step{lines: []string{"Accept-Encoding: gzip, br"}, want: "miss 200 br 1", asked: 1},
+		step{want: "miss 200 plain 2", asked: 2},
+		step{lines: []string{"Accept-Encoding: gzip"}, want: "miss 200 plain 3", asked: 3},
+		step{lines: []string{"Accept-Encoding: br;q=0.5, gzip"}, want: "hit 200 br 1", asked: 3},
+		step{want: "hit 200 plain 2", asked: 3},
+	)
+}
+
+// TestOneVisitorsValidationIsHisOwn: what a 304 says to a visitor with a cookie takes nothing from the others.
+func TestOneVisitorsValidationIsHisOwn(t *testing.T) {
+	cookie := []string{"Cookie: a=b"}
+	for _, c := range []struct{ stored, said string }{
+		{"no-cache", ""},
+		{"max-age=10", "private"},
+		{"max-age=10", "no-store"},
+	} {
+		w := newWorld(t, nil, func(q *Request, fetch field.List) response {
+			switch {
+			case fetch.Get("If-None-Match") == nil:
+				return ok200("page", "Cache-Control: "+c.stored, `ETag: "v1"`)
+			case q.Fields.Has("Cookie") && c.said != "":
+				return response{head: Head{Status: 304, Fields: list("Cache-Control: " + c.said)}, body: text("")}
+			}
+			return response{head: Head{Status: 304}, body: text("")}
+		})
+		w.steps(step{want: "miss 200 page", asked: 1})
+		id := w.c.Lookup(w.request("/"), t0).Object.ID()
+		w.get("/", t0.Add(20*time.Second), cookie...)
+		if o := w.c.Lookup(w.request("/"), t0.Add(20*time.Second)).Object; !o.Exists() || o.ID() != id {
+			t.Errorf("%+v: the object is gone", c)
+		}
+		if a := w.get("/", t0.Add(20*time.Second)); a.body != "page" || a.verdict != Miss && c.stored != "no-cache" {
+			t.Errorf("%+v: got %v", c, a)
+		}
+	}
+}
+
+func TestTakenBack(t *testing.T) {
+	w := newWorld(t, nil, func(_ *Request, fetch field.List) response {
+		if fetch.Get("If-None-Match") == nil {
+			return ok200("page", "Cache-Control: max-age=10", `ETag: "v1"`)
+		}
+		return response{head: Head{Status: 304, Fields: list("Cache-Control: no-store")}, body: text("")}
+	})
+	w.steps(
+		step{want: "miss 200 page", asked: 1},
+		step{after: 20 * time.Second, want: "miss 200 page", asked: 2},
+	)
+	if res := w.c.Lookup(w.request("/"), t0.Add(20*time.Second)); res.Object.Exists() {
+		t.Error("it is still stored")
+	}
 }
 
 func TestPrivateIsNeverShared(t *testing.T) {

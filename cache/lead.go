@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"encoding/binary"
 	"errors"
 	"time"
 
@@ -43,7 +44,9 @@ func (c *Cache) Lead(q *Request, res *Result, run func() (*Fill, error)) (*Fill,
 		return nil, OnYourOwn, nil
 	}
 	found := false
-	f, led, err := c.flights.Do(string(q.withSuffix(res.record)), func() (*Fill, error) {
+	// A flight from before a write is not for those who begin after it: the epoch parts them.
+	name := binary.LittleEndian.AppendUint64(q.withSuffix(res.record), uint64(c.writes.epoch(q.hash)))
+	f, led, err := c.flights.Do(string(name), func() (*Fill, error) {
 		// Since Lookup another flight may have begun and ended: without this second look a request that was
 		// held up between Lookup and here would fetch what is stored by now.
 		if f := c.lookAgain(q, res); f != nil {

@@ -8,16 +8,38 @@ import (
 	"time"
 )
 
-// firstBody is what a fill reserves for a body before it has seen any of it, whatever its length claims to
-// be: a head is cheap to send.
+// firstBody is the memory that a fill takes for a body before it has seen any of it, whatever its length
+// claims to be: a head is cheap to send.
 const firstBody = 64 << 10
 
-var errLonger = errors.New("the origin's body is longer than its Content-Length")
+var (
+	errLonger    = errors.New("the origin's body is longer than its Content-Length")
+	errAbandoned = errors.New("nobody reads the response, and memory is short")
+	errSpilled   = errors.New("the response goes on in a window")
+)
 
 // pump reads the body to its end. It runs in the goroutine that the cache owns, or, when the whole body is
-// there already, in the leader's.
-func (f *Fill) pump(body Body, now time.Time) {
+// there already, in the leader's. A body that proves too large is not read on there: nothing moves before the
+// leader has a reader.
+func (f *Fill) pump(body Body, inline bool, now time.Time) {
 	err := f.guard(func() error { return f.fetch(body) })
+	if !errors.Is(err, errSpilled) {
+		f.close(body, err, now)
+		return
+	}
+	rest := func() { f.close(body, f.guard(func() error { return f.fetchRing(body) }), now) }
+	if inline {
+		go rest()
+		return
+	}
+	rest()
+}
+
+// close ends the fill with the error that reading ended with.
+func (f *Fill) close(body Body, err error, now time.Time) {
+	f.mu.Lock()
+	f.abort = nil
+	f.mu.Unlock()
 	closed := f.guard(func() error {
 		if err == nil && (!body.Done() || f.total >= 0 && f.n != f.total) {
 			err = io.ErrUnexpectedEOF
@@ -41,6 +63,9 @@ func (f *Fill) guard(work func() error) (err error) {
 // fetch reads until io.EOF, which it returns as nil.
 func (f *Fill) fetch(body Body) error {
 	for {
+		if f.wasAbandoned() {
+			return errAbandoned
+		}
 		room := f.room()
 		if room == nil {
 			return f.fetchOn(body)
@@ -57,7 +82,8 @@ func (f *Fill) fetch(body Body) error {
 }
 
 // room returns free space behind the body, growing the blob where there is none; nil where the body must
-// end or prove too large. Only the pump writes to the blob, and readers see no more of it than n.
+// end or prove too large, for the cache or for what memory is left. Only the pump writes to the blob, and
+// readers see no more of it than n.
 func (f *Fill) room() []byte {
 	have := cap(f.blob) - f.bodyAt
 	used := int(f.n)
@@ -65,31 +91,39 @@ func (f *Fill) room() []byte {
 		return nil
 	}
 	if have == used {
-		f.grow(used)
+		if !f.grow(used) {
+			f.starved = true
+			return nil
+		}
 		have = cap(f.blob) - f.bodyAt
 	}
 	return f.blob[f.bodyAt+used : f.bodyAt+min(have, f.limit)]
 }
 
-// grow doubles the space, up to the length that was announced or the limit.
-func (f *Fill) grow(used int) {
-	want := max(2*used, firstBody)
-	if f.total >= 0 {
-		want = min(want, int(f.total))
+// grow makes room for all of a body whose length is known, and twice the room for one whose length is not, if
+// there is memory for it.
+func (f *Fill) grow(used int) bool {
+	want := int(f.total)
+	if f.total < 0 {
+		want = max(min(max(2*used, firstBody), f.limit), used+1)
 	}
-	want = max(min(want, f.limit), used+1)
+	size := int64(f.bodyAt + want)
+	counted := f.total >= 0 || f.spare > leastWindow // when the fill began
+	if !counted && !f.ask(size) {
+		f.c.relieve()
+		return false
+	}
 	bigger := slices.Grow([]byte(nil), f.bodyAt+want)
 	bigger = append(bigger, f.blob[:f.bodyAt+used]...)
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.charge(int64(cap(bigger)))
+	if counted {
+		f.spare -= size
+	}
+	f.adopt(int64(cap(bigger)), size)
 	f.blob = bigger
-}
-
-// charge sets how many bytes the fill holds. Called with the lock, or before anybody else knows f.
-func (f *Fill) charge(n int64) {
-	f.c.held.Add(n - f.charged)
-	f.charged = n
+	f.mu.Unlock()
+	f.c.relieve()
+	return true
 }
 
 func (f *Fill) arrived(n int) {
@@ -113,7 +147,7 @@ func (f *Fill) fetchOn(body Body) error {
 			return errLonger
 		}
 		if n > 0 {
-			return f.tooLarge(body, probe[0], err)
+			return f.tooLarge(probe[0], err)
 		}
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -132,17 +166,40 @@ func (f *Fill) end(err, closed error, now time.Time) {
 	case f.state == TooLarge:
 		f.spill.end(err)
 	case err != nil:
-		f.state, f.err, f.reason = Failed, fmt.Errorf("%w: %w", ErrBroken, errors.Join(err, closed)), FillError
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			f.reason = FillTruncated
-		}
+		f.state, f.err = Failed, fmt.Errorf("%w: %w", ErrBroken, errors.Join(err, closed))
+		f.because(f.failure(err))
 	default:
 		f.object = finish(f.blob, f.bodyAt)
 		f.state, f.blob = Complete, nil
+		if size := int64(cap(f.object.b)); size != f.block.size {
+			f.adopt(size, 0)
+		}
+		if !f.invalidated && f.c.writes.since(f.primary, f.asked) {
+			f.invalidated = true
+			f.because(FillInvalidated)
+		}
 	}
 	object, keep := f.object, f.state == Complete && !f.transient && !f.invalidated
-	f.charge(0)
+	f.settleUp()
 	f.wake.fire()
 	f.mu.Unlock()
 	f.c.ended(f, object, keep, now)
+}
+
+func (f *Fill) failure(err error) Reason {
+	switch {
+	case f.abandoned:
+		return BypassMemory
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return FillTruncated
+	}
+	return FillError
+}
+
+// because sets the fill's reason. A shared error stays one whatever becomes of its page, so that nobody
+// takes the page for his own. Called with the lock.
+func (f *Fill) because(reason Reason) {
+	if !f.transient {
+		f.reason = reason
+	}
 }

@@ -12,6 +12,7 @@ type Reader struct {
 	f      *Fill
 	at     int64 // guarded by f.mu; written by the reader's goroutine only
 	done   <-chan struct{}
+	on     *block // what it writes from now; guarded by f.mu
 	closed bool
 }
 
@@ -24,13 +25,16 @@ func (f *Fill) Reader(done <-chan struct{}) *Reader {
 		return nil
 	}
 	r := &Reader{f: f, done: done}
+	if len(f.readers) == 0 && !f.over() {
+		f.c.orphans.remove(f)
+	}
 	f.readers = append(f.readers, r)
 	f.wasRead = true
 	f.joined.fire()
 	return r
 }
 
-// Close gives the reader up. The fill goes on without it.
+// Close gives the reader up. The fill goes on without it, as long as there is memory enough.
 func (r *Reader) Close() {
 	f := r.f
 	f.mu.Lock()
@@ -39,6 +43,7 @@ func (r *Reader) Close() {
 		return
 	}
 	r.closed = true
+	r.unpin()
 	for i, other := range f.readers {
 		if other == r {
 			last := len(f.readers) - 1
@@ -50,6 +55,13 @@ func (r *Reader) Close() {
 	}
 	if f.spill != nil {
 		f.spill.space.fire()
+	}
+	switch {
+	case len(f.readers) > 0:
+	case f.over():
+		f.settleUp()
+	default:
+		f.c.orphans.add(f, f.c.now().Add(orphanAfter))
 	}
 }
 
@@ -128,6 +140,7 @@ func (r *Reader) look(p []byte) (b []byte, n int, wait <-chan struct{}, err erro
 	linear := f.linear()
 	switch {
 	case r.at < int64(len(linear)):
+		r.pin()
 		return linear[r.at:], 0, nil, nil
 	case r.at < f.n && len(p) == 0 && r.at >= f.spill.floor:
 		return nil, 0, nil, nil
@@ -170,6 +183,7 @@ func (r *Reader) advance(n int) {
 	f := r.f
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	r.unpin()
 	r.at += int64(n)
 	if f.spill != nil {
 		f.spill.space.fire()

@@ -22,14 +22,14 @@ type RouteConfig struct {
 	MaxObject      conf.Size     `yaml:"max_object" doc:"Largest response that is stored for this route; 0B means the cache's own limit."`
 	HTMLMax        conf.Duration `yaml:"html_max" doc:"Longest time that HTML is kept in mode origin, whatever the origin says, because a deploy changes it; 0 for no limit."`
 	HeuristicMax   conf.Duration `yaml:"heuristic_max" doc:"Longest freshness for responses that have a Last-Modified and declare none; 0 to give them none."`
-	NegativeTTL    conf.Duration `yaml:"negative_ttl" doc:"Freshness of 404, 405, 410, 414 and 501 that declare none; 0 to store none."`
+	NegativeTTL    conf.Duration `yaml:"negative_ttl" doc:"Freshness of 404, 405, 410 and 501 that declare none; 0 to store none."`
 	ServerErrorMax conf.Duration `yaml:"server_error_max" doc:"Longest time that a 5xx is kept, even if it declares more."`
 	WhileStale     conf.Duration `yaml:"stale_while_revalidate" doc:"How long a stale page is served while a new one is fetched, where the origin says nothing about it."`
 	IfError        conf.Duration `yaml:"stale_if_error" doc:"How long a stale page stands in for a 500, 502, 503 or 504, where the origin says nothing about it."`
 	IfDown         conf.Duration `yaml:"stale_if_down" doc:"How long a stale page is served while the origin cannot be reached, unless the origin forbids it."`
 	Reload         string        `yaml:"client_reload" enum:"honour|ignore" doc:"Whether a client's no-cache or max-age makes the gateway ask the origin."`
 	ReloadEvery    conf.Duration `yaml:"client_reload_interval" doc:"A client's reload reaches the origin only when the stored page is older than this."`
-	ShareErrors    bool          `yaml:"share_errors" doc:"A 5xx is handed to all requests that waited for it, instead of letting each ask the failing origin."`
+	ShareErrors    bool          `yaml:"share_errors" doc:"A 5xx is answered to all who waited for it, with its status and a page of the gateway's own, instead of letting each ask the failing origin."`
 }
 
 // QueryConfig is the query's part of the key.

@@ -179,7 +179,7 @@ func (a *Assessment) selected(resp *Response, rules *Rules) Reason {
 		return NotVaryAny
 	case vary.Many:
 		return NotVaryMany
-	case vary.encoding() && !codingKnown(resp.Fields.Get("Content-Encoding")):
+	case vary.Has(acceptEncoding) && !vary.Coded && !codingsKnown(resp.Fields):
 		return NotCoding
 	}
 	if rules.StoreSetCookie || a.Directives.Strips("Set-Cookie") {

@@ -78,9 +78,28 @@ func codingOf(name []byte) Coding {
 	return 0
 }
 
-// codingKnown reports whether a response with this Content-Encoding can be told apart by Accepted.
-func codingKnown(value []byte) bool {
-	return len(value) == 0 || is(value, "identity") || codingOf(value) != 0
+// coded reports whether a response's content is in a content coding.
+func coded(fields field.List) bool {
+	for v := range fields.All("Content-Encoding") {
+		if len(v) > 0 && !is(v, "identity") {
+			return true
+		}
+	}
+	return false
+}
+
+// codingsKnown reports whether every coding of a response is one that requests are told apart by: Accepted
+// says nothing about others.
+func codingsKnown(fields field.List) bool {
+	for v := range fields.All("Content-Encoding") {
+		for len(v) > 0 {
+			var m []byte
+			if m, v = cutMember(v); len(m) > 0 && !is(m, "identity") && codingOf(m) == 0 {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // weighted splits "name;q=0.5" and reports a weight of zero.

@@ -55,6 +55,16 @@ func FuzzVary(f *testing.F) {
 				t.Fatalf("%q: %q %q", n, once, twice)
 			}
 		}
+		line := func(values ...string) string {
+			var l field.List
+			for _, v := range values {
+				l.AddString("X-Any", v)
+			}
+			return string(AppendSelecting(nil, l, []byte("x-any")))
+		}
+		if (line(a, b) == line(b, a)) != (a == b) || (line(a) == line(b)) != (a == b) || line(a, b) == line(a+b) || line() == line(a) {
+			t.Fatalf("%q and %q are mistaken for each other", a, b)
+		}
 	})
 }
 

@@ -203,7 +203,12 @@ func TestStorable(t *testing.T) {
 	check(judged{response: fresh + " | Vary: a,b,c,d,e,f,g,h,i"}, NotVaryMany)
 	check(judged{response: fresh + " | Vary: Accept-Encoding | Content-Encoding: br"}, Storable)
 	check(judged{response: fresh + " | Vary: Accept-Encoding | Content-Encoding: deflate"}, NotCoding)
+	check(judged{response: fresh + " | Vary: Accept-Encoding | Content-Encoding: gzip | Content-Encoding: compress"}, NotCoding)
+	check(judged{response: fresh + " | Vary: Accept-Encoding | Content-Encoding: gzip, deflate"}, NotCoding)
+	check(judged{response: fresh + " | Vary: Accept-Encoding | Content-Encoding: gzip, br"}, Storable)
 	check(judged{response: fresh + " | Content-Encoding: deflate"}, Storable)
+	check(judged{response: fresh + " | Content-Encoding: Identity"}, Storable)
+	check(judged{response: fresh + " | Vary: a,b,c,d,e,f,g,h | Content-Encoding: br"}, NotVaryMany)
 	check(judged{response: fresh + " | Set-Cookie: a=b"}, NotSetCookie)
 	check(judged{response: `Cache-Control: max-age=60, no-cache="set-cookie" | Set-Cookie: a=b`}, Storable)
 	check(judged{response: fresh + " | Set-Cookie: a=b", change: func(r *Rules) { r.StoreSetCookie = true }}, Storable)
@@ -224,7 +229,7 @@ func TestStorable(t *testing.T) {
 	}
 	check(judged{status: 206, response: fresh}, NotStatusPartial)
 	check(judged{status: 304, response: fresh}, NotStatusPartial)
-	for _, status := range []int{400, 408, 413, 428, 429, 431, 511} {
+	for _, status := range []int{400, 408, 413, 414, 417, 421, 428, 429, 431, 505, 511} {
 		check(judged{status: status, response: fresh}, NotStatus)
 	}
 	for _, status := range []int{404, 500, 503} {
@@ -311,3 +316,24 @@ func TestWindows(t *testing.T) {
 // TestCondition is §4.3.2 and RFC 9110 §13.2.2.
 // TestRange is RFC 9110 §14.1.2, §14.2 and §13.1.5.
 // TestMerge is §3.2 and §4.3.4.
+
+// TestCodedResponsesVary: what is coded was selected by Accept-Encoding, said or not.
+func TestCodedResponsesVary(t *testing.T) {
+	check := func(response string, names ...string) {
+		t.Helper()
+		v := VaryOf(fields(response))
+		if v.N != len(names) || v.Any || v.Many {
+			t.Fatalf("%q: got %+v", response, v)
+		}
+		for i, n := range names {
+			if string(v.Names[i]) != n {
+				t.Errorf("%q: name %d is %q", response, i, v.Names[i])
+			}
+		}
+	}
+	check("Content-Encoding: br", "Accept-Encoding")
+	check("Content-Encoding: | Content-Encoding: gzip | Vary: X", "X", "Accept-Encoding")
+	check("Content-Encoding: gzip | Vary: accept-encoding", "accept-encoding")
+	check("Content-Encoding: identity")
+	check("Content-Type: text/html")
+}

@@ -13,11 +13,14 @@ const MaxVary = 8
 type Vary struct {
 	Any   bool // "*": never matches (§4.1)
 	Many  bool // more than MaxVary
+	Coded bool // Accept-Encoding is among the names because the content is coded, not because Vary says so
 	N     int
 	Names [MaxVary][]byte
 }
 
-// VaryOf collects the names over all lines, each once. What is no field name is taken for "*".
+// VaryOf collects the names over all lines, each once. What is no field name is taken for "*". A response in
+// a content coding was selected by Accept-Encoding whether it says so or not: without that name, whoever
+// cannot decode it would get it all the same.
 func VaryOf(fields field.List) Vary {
 	var v Vary
 	for i := range fields {
@@ -31,6 +34,10 @@ func VaryOf(fields field.List) Vary {
 				v.add(m)
 			}
 		}
+	}
+	if coded(fields) && !v.Has(acceptEncoding) {
+		v.Coded = true
+		v.add(acceptEncoding)
 	}
 	return v
 }
@@ -81,30 +88,46 @@ func (v *Vary) Has(name []byte) bool {
 	return false
 }
 
-func (v *Vary) encoding() bool { return v.Has(acceptEncoding) }
-
 var acceptEncoding = []byte("Accept-Encoding")
 
-// AppendSelecting appends one selecting field of a request in its normal form, length-prefixed: 0 where the
-// field is absent, the length plus one and the value otherwise. Two requests match (§4.1) when their
-// selecting fields agree in this form. Lines are combined and whitespace around commas goes, as §4.1
-// permits; Accept-Encoding becomes the set of codings that we tell apart; the weights of Accept-Language
-// decide and not its order or case.
+// AppendSelecting appends one selecting field of a request, such that two requests match (§4.1) when the
+// bytes agree. What stands on the wire is what the origin chose by, so values count byte for byte and line
+// for line:
+//
+//	u32 number of lines + 1<<31 · for every line: u32 length · value
+//
+// or a zero byte where the field is absent. §4.1 would permit to normalise more, for a cache that knows the
+// field's syntax; an origin that reads a list less liberally than we do (a,,b is not a,b to everybody) would
+// then see its answer given to requests that it would have answered differently. Two fields are known:
+// Accept-Encoding becomes the set of codings, and the fetch says that set and nothing else; of
+// Accept-Language, case and the whitespace around commas and semicolons do not count. Its order does: it
+// decides among equal weights.
 func AppendSelecting(dst []byte, fields field.List, name []byte) []byte {
-	if is(name, "Accept-Encoding") {
+	if foldEqual(name, acceptEncoding) {
 		return append(dst, 2, byte(Accepted(fields)))
 	}
-	if !has(fields, name) {
+	languages := is(name, "Accept-Language")
+	start, lines := len(dst), uint32(0)
+	for i := range fields {
+		if !foldEqual(fields[i].Name, name) {
+			continue
+		}
+		if lines++; lines == 1 {
+			dst = append(dst, 0, 0, 0, 0)
+		}
+		at := len(dst)
+		dst = append(dst, 0, 0, 0, 0)
+		if languages {
+			dst = appendLanguages(dst, fields[i].Value)
+		} else {
+			dst = append(dst, fields[i].Value...)
+		}
+		binary.BigEndian.PutUint32(dst[at:], uint32(len(dst)-at-4))
+	}
+	if lines == 0 {
 		return append(dst, 0)
 	}
-	at := len(dst)
-	dst = append(dst, 0, 0, 0, 0)
-	if is(name, "Accept-Language") {
-		dst = appendLanguages(dst, fields)
-	} else {
-		dst = appendCombined(dst, fields, name)
-	}
-	binary.BigEndian.PutUint32(dst[at:], uint32(len(dst)-at-4+1)|1<<31)
+	binary.BigEndian.PutUint32(dst[start:], lines|1<<31)
 	return dst
 }
 
@@ -117,69 +140,27 @@ func has(fields field.List, name []byte) bool {
 	return false
 }
 
-func appendCombined(dst []byte, fields field.List, name []byte) []byte {
-	sep := false
-	for i := range fields {
-		if !foldEqual(fields[i].Name, name) {
+// appendLanguages writes one line in lower case, without the whitespace around commas and semicolons.
+func appendLanguages(dst, value []byte) []byte {
+	at := len(dst)
+	for i := 0; i < len(value); i++ {
+		c := value[i]
+		if isSeparator(c) {
+			for len(dst) > at && isOWS(dst[len(dst)-1]) {
+				dst = dst[:len(dst)-1]
+			}
+		}
+		if isOWS(c) && len(dst) > at && isSeparator(dst[len(dst)-1]) {
 			continue
 		}
-		for b := fields[i].Value; len(b) > 0; {
-			var m []byte
-			m, b = cutMember(b)
-			if len(m) == 0 {
-				continue
-			}
-			if sep {
-				dst = append(dst, ',')
-			}
-			dst = append(dst, m...)
-			sep = true
-		}
+		dst = append(dst, lower(c))
 	}
 	return dst
 }
 
-// maxLanguages bounds sorting; nobody means anything by more.
-const maxLanguages = 16
+func isSeparator(c byte) bool { return c == ',' || c == ';' }
 
-// appendLanguages writes the members in lower case, without whitespace, sorted.
-func appendLanguages(dst []byte, fields field.List) []byte {
-	var members [maxLanguages][]byte
-	n := 0
-	for i := range fields {
-		if !is(fields[i].Name, "Accept-Language") {
-			continue
-		}
-		for b := fields[i].Value; len(b) > 0; {
-			var m []byte
-			m, b = cutMember(b)
-			if len(m) == 0 {
-				continue
-			}
-			if n == maxLanguages {
-				return appendCombined(dst, fields, fields[i].Name)
-			}
-			at := n
-			for at > 0 && foldLess(m, members[at-1]) {
-				members[at] = members[at-1]
-				at--
-			}
-			members[at] = m
-			n++
-		}
-	}
-	for i := 0; i < n; i++ {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		for _, c := range members[i] {
-			if c != ' ' && c != '\t' {
-				dst = append(dst, lower(c))
-			}
-		}
-	}
-	return dst
-}
+func isOWS(c byte) bool { return c == ' ' || c == '\t' }
 
 func lower(c byte) byte {
 	if 'A' <= c && c <= 'Z' {
@@ -198,13 +179,4 @@ func foldEqual(a, b []byte) bool {
 		}
 	}
 	return true
-}
-
-func foldLess(a, b []byte) bool {
-	for i := range min(len(a), len(b)) {
-		if x, y := lower(a[i]), lower(b[i]); x != y {
-			return x < y
-		}
-	}
-	return len(a) < len(b)
 }

@@ -34,7 +34,7 @@ func TestCancelClosesTheOriginsConnection(t *testing.T) {
 
 func (g *rig) answersNothingOpen() {
 	g.t.Helper()
-	if st := g.target(); st.Open != 0 || st.InFlight != 0 || st.Queued != 0 {
+	if st := g.target(); st.Open != 0 || st.InFlight != 0 || st.Streams != 0 || st.Uploads != 0 || st.Queued != 0 {
 		g.t.Errorf("something is still open: %+v", st)
 	}
 }

@@ -30,7 +30,7 @@ type Config struct {
 	Timeouts   Timeouts      `yaml:"timeouts" doc:"How long the gateway waits for the origin. A route can set its own."`
 	Pool       PoolConfig    `yaml:"pool" doc:"Connections held to each target."`
 	Health     HealthConfig  `yaml:"health" doc:"Active health checks; off while path is empty."`
-	Passive    PassiveConfig `yaml:"passive" doc:"Taking a target out when real requests to it fail."`
+	Passive    PassiveConfig `yaml:"passive" doc:"Taking a target out when real requests to it fail: it cannot be reached, or closes without an answer. Timeouts and broken answers count only while no request to it succeeds."`
 }
 
 // TLSConfig applies to the https targets of an origin.
@@ -53,8 +53,9 @@ type Timeouts struct {
 
 // PoolConfig bounds the connections to each target.
 type PoolConfig struct {
-	MaxConnections int           `yaml:"max_connections" doc:"Requests under way at one target at the same time; more wait in the queue."`
-	Queue          int           `yaml:"queue" doc:"Requests that may wait for a connection to one target; more are refused at once."`
+	MaxConnections int           `yaml:"max_connections" doc:"Requests under way at one target at the same time; more wait in the queue. Requests whose body is still arriving from a slow client get half of this at most, and Server-Sent Events have max_streams instead."`
+	MaxStreams     int           `yaml:"max_streams" doc:"Server-Sent Events responses (text/event-stream) under way at one target at the same time; more are refused."`
+	Queue          int           `yaml:"queue" doc:"Requests that may wait for a connection to one target; more are refused at once. Requests whose body is still arriving have a queue of their own, of the same length."`
 	QueueTime      conf.Duration `yaml:"queue_time" doc:"Longest wait in the queue."`
 	MaxIdle        int           `yaml:"max_idle" doc:"Idle connections kept to one target."`
 	IdleTime       conf.Duration `yaml:"idle_time" doc:"An idle connection is closed after this time. Keep it below the origin's own (Node closes after 5s), or requests meet connections that are just being closed."`
@@ -72,10 +73,11 @@ type HealthConfig struct {
 }
 
 // PassiveConfig takes a target out for a while when requests to it fail: it cannot be reached, closes
-// without an answer, stays silent, or answers what is not HTTP. Statuses do not count.
+// without an answer, stays silent, or answers what is not HTTP. The last two can be one broken page's doing,
+// so they count only while nothing else succeeds either. Statuses do not count.
 type PassiveConfig struct {
 	Failures int           `yaml:"failures" doc:"Failures in a row, without a success between them, that take a target out; 0 turns this off."`
-	Window   conf.Duration `yaml:"window" doc:"The failures must fall within this time."`
+	Window   conf.Duration `yaml:"window" doc:"The failures must fall within this time. A success within it keeps timeouts and broken answers from counting."`
 	For      conf.Duration `yaml:"for" doc:"How long the target stays out. When all targets of an origin are out, all are tried."`
 }
 
@@ -91,6 +93,7 @@ func Default() Config {
 		},
 		Pool: PoolConfig{
 			MaxConnections: 256,
+			MaxStreams:     4096,
 			Queue:          1024,
 			QueueTime:      conf.Duration(5 * time.Second),
 			MaxIdle:        128,
@@ -209,6 +212,7 @@ func (v *validator) tls(c Config) {
 
 func (v *validator) pool(p PoolConfig) {
 	v.atLeast("pool.max_connections", p.MaxConnections, 1)
+	v.atLeast("pool.max_streams", p.MaxStreams, 1)
 	v.atLeast("pool.queue", p.Queue, 0)
 	v.atLeast("pool.max_idle", p.MaxIdle, 0)
 	v.positive("pool.queue_time", p.QueueTime)

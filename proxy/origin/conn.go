@@ -37,11 +37,14 @@ type conn struct {
 	unsent bool          // not all that should have been written was
 	idle   time.Duration // longest silence in the response's body
 	sender *sender       // nil when the whole request was sent at once
+	got    int64         // bytes of HTTP read so far, by all its requests
 
 	probe     [1]byte
 	uses      int
 	idleSince int64 // guarded by t.mu
 	at        int   // index in t.conns, guarded by t.mu
+	upload    bool  // its request holds one of the places for uploads; guarded by t.mu
+	stream    bool  // it has left the pool with an event stream; written under t.mu by its request
 }
 
 // The phases of a connection. A word's generation changes with every request, so that a kill which was
@@ -104,12 +107,14 @@ func (c *conn) kill(word uint64, why Kind) bool {
 // that is settled beforehand; in a body every read has its own limit, and none while nobody reads: a
 // slow client is not the origin's fault.
 func (c *conn) Read(p []byte) (int, error) {
-	if !c.inBody {
-		return c.nc.Read(p)
+	if c.inBody {
+		c.readBy.Store(c.t.ps.clock.by(c.idle))
 	}
-	c.readBy.Store(c.t.ps.clock.by(c.idle))
 	n, err := c.nc.Read(p)
-	c.readBy.Store(0)
+	if c.inBody {
+		c.readBy.Store(0)
+	}
+	c.got += int64(n)
 	return n, err
 }
 

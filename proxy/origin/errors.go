@@ -76,6 +76,7 @@ type Error struct {
 
 	again bool // as Retryable, but what was read of the body is still held
 	stale bool // a kept connection turned out closed before it answered anything
+	mute  bool // a new connection was closed before it answered anything
 }
 
 func (e *Error) Error() string {

@@ -3,6 +3,7 @@ package origin
 import (
 	"errors"
 	"io"
+	"strconv"
 	"time"
 
 	"github.com/tzero-edge/tzero/internal/field"
@@ -16,7 +17,7 @@ const maxInterim = 16
 // error the connection is gone; else the response holds it.
 func (c *call) exchange(cn *conn, r *Response) *Error {
 	written := cn.wire.written
-	read := cn.wire.read
+	got := cn.got
 	reused := cn.uses > 1
 	if err := c.send(cn); err != nil {
 		cn.t.release(cn, true) // nothing was written
@@ -33,7 +34,8 @@ func (c *call) exchange(cn *conn, r *Response) *Error {
 	consumed := cn.stopSending() // joins the sender: what it wrote is settled from here on
 	cn.t.discard(cn)
 	e.Sent = cn.wire.written > written
-	e.stale = e.Kind == Reset && reused && cn.wire.read == read
+	nothing := e.Kind == Reset && cn.got == got
+	e.stale, e.mute = nothing && reused, nothing && !reused
 	// An idempotent request with a body is sent again only where that repairs a stale connection.
 	e.again = !consumed && (!e.Sent || idempotent(c.q.Method) && (c.q.Body == nil || e.stale))
 	e.Retryable = e.again && c.untouched()
@@ -80,12 +82,18 @@ func (c *call) framing() framing {
 		f.length = int64(c.body.n)
 	case c.q.Length >= 0:
 		f.length = c.q.Length
-		f.expect = c.q.Expect100 && f.length > 0
+		f.expect = c.expects()
 	default:
 		f.chunked = true
-		f.expect = c.q.Expect100
+		f.expect = c.expects()
 	}
 	return f
+}
+
+// expects reports whether the origin is to be asked before the body is sent: where the client waits for
+// that, and nothing of the body is here yet.
+func (c *call) expects() bool {
+	return c.q.Expect100 && c.body.streams() && c.body.n == 0
 }
 
 // errNotAsked and its kin say why a well-formed response is still no answer.
@@ -93,6 +101,7 @@ var (
 	errNotAsked    = errors.New("101 Switching Protocols, although no upgrade was asked for")
 	errOtherSwitch = errors.New("101 Switching Protocols to a protocol that was not asked for")
 	errChatter     = errors.New("more than 16 interim responses")
+	errStreams     = errors.New("too many event streams")
 )
 
 // receive reads heads until the final one, relaying interim ones.
@@ -106,8 +115,7 @@ func (c *call) receive(cn *conn, r *Response) error {
 		case h.Status == 101:
 			return c.switched(cn, r)
 		case h.Status >= 200:
-			c.final(cn, r)
-			return nil
+			return c.final(cn, r)
 		case interim == maxInterim:
 			return errChatter
 		case h.Status == 100:
@@ -130,14 +138,19 @@ func (c *call) relay(cn *conn, h *http1.Response) {
 
 // final hands over an answer. An early one that is no success stops the request's body: the origin has
 // decided without it. A success may want the rest (RFC 9110 §7.5 lets both run).
-func (c *call) final(cn *conn, r *Response) {
+func (c *call) final(cn *conn, r *Response) error {
 	cn.headBy.Store(0)
 	h := &cn.head
+	events := eventStream(h.Fields.Get("Content-Type"))
+	// An event stream of which all is here already is a response like any other.
+	if events && !cn.rd.Body().Ready() && !cn.t.stream(cn) {
+		return errStreams
+	}
 	if s := cn.sender; s != nil {
 		s.answered(h.Status >= 300)
 	}
 	cn.inBody = true
-	if eventStream(h.Fields.Get("Content-Type")) {
+	if events {
 		cn.idle = c.tm.EventIdle.D()
 	}
 	*r = Response{
@@ -146,11 +159,24 @@ func (c *call) final(cn *conn, r *Response) {
 	}
 	switch h.Framing {
 	case http1.NoBody:
-		r.Length = 0
+		r.Length = announced(h)
 	case http1.Length:
 		r.Length = h.Length
 	}
 	r.Body = Body{c: cn, word: cn.word.Load(), src: cn.rd.Body(), open: true}
+	return nil
+}
+
+// announced is the length that a response without content declares: to HEAD and in a 304 it is that of the
+// content which a GET would have had (RFC 9110 §8.6), -1 where the origin did not say.
+func announced(h *http1.Response) int64 {
+	if h.Status == 204 {
+		return 0
+	}
+	if n, err := strconv.ParseInt(string(h.Fields.Get("Content-Length")), 10, 64); err == nil && n >= 0 {
+		return n
+	}
+	return -1
 }
 
 // switched hands over the connection after a 101 that was asked for (RFC 9110 §7.8).
@@ -204,6 +230,8 @@ func (cn *conn) diagnose(err error, broken Kind) *Error {
 		return t.fail(why, "", nil)
 	case errors.As(err, &bad):
 		return t.fail(BadResponse, "the answer is not sound HTTP: "+bad.Reason+" "+bad.Detail, nil)
+	case err == errStreams:
+		return t.fail(QueueFull, "pool.max_streams event streams are under way at the target already; raise it if the app can hold more", nil)
 	case err == errNotAsked, err == errOtherSwitch, err == errChatter:
 		return t.fail(BadResponse, "the answer is not what was asked for", err)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

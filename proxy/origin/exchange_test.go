@@ -166,6 +166,44 @@ func TestHEADAndBodylessStatuses(t *testing.T) {
 	}
 }
 
+// What a response without content says about its length is handed on, and nothing is made up.
+func TestAnnouncedLengths(t *testing.T) {
+	announces := func(method, response string, want int64) {
+		t.Helper()
+		s := serve(t, func(p *peer) {
+			for p.head() != "" {
+				p.say(response + "\r\n")
+			}
+		})
+		g := start(t, config(s.url()))
+		for range 2 {
+			q := get("/")
+			q.Method = []byte(method)
+			r, err := g.do(q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Length != want || r.Body.Remaining() != 0 || !r.Body.Done() {
+				t.Errorf("%s, %q: length %d, want %d; %d to come", method, response, r.Length, want, r.Body.Remaining())
+			}
+			r.Close()
+		}
+		if s.conns.Load() != 1 {
+			t.Error("the connection was not kept")
+		}
+	}
+	announces("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n", 1234)
+	announces("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n", 0)
+	announces("HEAD", "HTTP/1.1 200 OK\r\n", -1)
+	announces("HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n", -1)
+	announces("HEAD", "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n", -1)
+	announces("HEAD", "HTTP/1.1 304 Not Modified\r\n", -1)
+	announces("GET", "HTTP/1.1 304 Not Modified\r\n", -1)
+	announces("GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 77\r\n", 77)
+	announces("GET", "HTTP/1.1 204 No Content\r\n", 0)
+	announces("GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n", 0)
+}
+
 func TestConnectionCloseIsHonoured(t *testing.T) {
 	s := serve(t, func(p *peer) {
 		p.head()

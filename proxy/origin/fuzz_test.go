@@ -40,7 +40,7 @@ func FuzzResponse(f *testing.F) {
 		ask(t, ps, kind)
 		<-ends
 		st := ps.Stats()[0]
-		if st.InFlight != 0 || st.Queued != 0 || st.Open != st.Idle {
+		if st.InFlight != 0 || st.Queued != 0 || st.Streams != 0 || st.Uploads != 0 || st.Open != st.Idle {
 			t.Errorf("stats %+v", st)
 		}
 		ps.shut()
@@ -81,7 +81,8 @@ func ask(t *testing.T, ps *Pools, kind uint8) {
 	if err != nil && !errors.As(err, &e) {
 		t.Errorf("body: %v", err)
 	}
-	if err == nil && r.Length >= 0 && n != r.Length {
+	announces := string(q.Method) == "HEAD" || r.Status == 304 // a length that is not to come
+	if err == nil && r.Length >= 0 && n != r.Length && !announces {
 		t.Errorf("read %d of %d without an error", n, r.Length)
 	}
 	if err == nil && !r.Body.Done() && !r.CloseDelimited {

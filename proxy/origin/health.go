@@ -17,6 +17,7 @@ type health struct {
 	ejectedUntil atomic.Int64 // passive checks say so, until this moment
 	misses       atomic.Int32 // failed requests in a row
 	missesSince  atomic.Int64
+	lastHit      atomic.Int64 // a request was answered; to the sweep's precision, 0: never
 
 	// Of the checks, which the sweep starts one at a time.
 	checking  atomic.Bool
@@ -29,7 +30,10 @@ func (h *health) usable(now int64) bool {
 }
 
 // hit notes a request that was answered.
-func (h *health) hit() {
+func (h *health) hit(now int64) {
+	if last := h.lastHit.Load(); last == 0 || now-last >= int64(tick) { // seldom: many processors share it
+		h.lastHit.Store(max(now, 1))
+	}
 	if h.misses.Load() != 0 {
 		h.misses.Store(0)
 	}
@@ -37,8 +41,13 @@ func (h *health) hit() {
 
 // miss notes a request that failed by the target's fault; true when that takes the target out. One that
 // comes back stays on probation: its first failure takes it out again, its first success clears it.
-func (h *health) miss(now int64, p *PassiveConfig) bool {
+// whole: the failure speaks of the target, not perhaps of what it was asked for. One broken URL, which any
+// visitor can ask for again and again, must not take out a target that answers everything else.
+func (h *health) miss(now int64, p *PassiveConfig, whole bool) bool {
 	if p.Failures <= 0 || now < h.ejectedUntil.Load() {
+		return false
+	}
+	if last := h.lastHit.Load(); !whole && last != 0 && now-last <= int64(p.Window) {
 		return false
 	}
 	n := h.misses.Add(1)
@@ -62,17 +71,21 @@ func (h *health) miss(now int64, p *PassiveConfig) bool {
 // failed counts a failed request and draws the passive check's conclusion.
 func (t *target) failed(e *Error) {
 	t.counts.errors[e.Kind].Add(1)
+	whole := false
 	switch e.Kind {
-	case ConnectFailed, ConnectTimeout, TLSFailed, FirstByteTimeout, SendTimeout, BadResponse, Truncated, BodyTimeout:
+	case ConnectFailed, ConnectTimeout, TLSFailed:
+		whole = true
+	case FirstByteTimeout, SendTimeout, BadResponse, Truncated, BodyTimeout:
 	case Reset:
 		if e.stale {
 			return // an idle connection may end at any time
 		}
+		whole = e.mute
 	default:
 		return
 	}
 	t.lastError.Store(e)
-	if t.health.miss(t.ps.clock.coarse(), &t.conf.Load().passive) {
+	if t.health.miss(t.ps.clock.coarse(), &t.conf.Load().passive, whole) {
 		t.counts.ejections.Add(1)
 		t.ps.log.Warn("origin target taken out after failed requests", "origin", t.pool, "target", t.url,
 			"for", t.conf.Load().passive.For.String(), "error", e.Error())
@@ -81,7 +94,7 @@ func (t *target) failed(e *Error) {
 
 // answered notes an answer and how long it took.
 func (t *target) answered(took time.Duration) {
-	t.health.hit()
+	t.health.hit(t.ps.clock.coarse())
 	// A lost update between two requests does no harm to a moving average.
 	old := t.counts.latency.Load()
 	if old == 0 {

@@ -7,12 +7,10 @@ import (
 	"github.com/tzero-edge/tzero/internal/field"
 )
 
-// The body of a request that is small, or here already, is read before a connection is taken, and
-// leaves in one write with the head: a client that sends slowly then does not occupy the origin.
-const (
-	holdDeclared = 16 << 10 // a declared length up to this is waited for
-	holdReady    = 64 << 10 // what is in memory anyway is taken up to this
-)
+// The body of a request that declares a small one, or whose body is here already, is read before a
+// connection is taken, and leaves in one write with the head: a client that sends slowly then does not
+// occupy the origin. Larger ones, and those of unknown length, are streamed.
+const holdMost = 64 << 10
 
 // held is a request's body as far as it was read beforehand.
 type held struct {
@@ -23,17 +21,27 @@ type held struct {
 }
 
 // take reads the body if it should be held. The error is the client's.
+//
+// A client that waits to be told to go on is told so here: towards it the gateway acts as the origin server
+// (RFC 9110 §3.7), which may say so without asking anybody (§10.1.1), and the origin is not asked again
+// since the body comes with the head. Where the body is streamed it is the origin that is asked.
 func (h *held) take(q *Request, pool *buffers) error {
 	if q.Body == nil || q.Length == 0 {
 		return nil
 	}
 	ready, _ := q.Body.(interface{ Ready() bool })
-	here := ready != nil && ready.Ready() && q.Length <= holdReady
-	if q.Expect100 || !(here || q.Length >= 0 && q.Length <= holdDeclared) {
+	here := ready != nil && ready.Ready()
+	if q.Length > holdMost || q.Length < 0 && !here {
 		h.more = true
 		return nil
 	}
-	h.buf = pool.body()
+	if h.buf = pool.hold(q.Length); h.buf == nil {
+		h.more = true
+		return nil
+	}
+	if q.Expect100 && !here && q.OnContinue != nil {
+		q.OnContinue()
+	}
 	if err := h.fill(q); err != nil {
 		h.free(pool)
 		return err
@@ -45,7 +53,7 @@ func (h *held) take(q *Request, pool *buffers) error {
 }
 
 func (h *held) fill(q *Request) error {
-	room := (*h.buf)[:holdReady]
+	room := *h.buf
 	if q.Length >= 0 {
 		room = room[:q.Length]
 	}
@@ -90,7 +98,7 @@ func (h *held) append(dst []byte, f framing) []byte {
 
 func (h *held) free(pool *buffers) {
 	if h.buf != nil {
-		pool.giveBody(h.buf)
+		pool.letGo(h.buf)
 		h.buf = nil
 	}
 }

@@ -72,7 +72,7 @@ func (p *Pool) DoInto(ctx context.Context, q *Request, r *Response) error {
 func (c *call) run(ctx context.Context, r *Response) *Error {
 	var last *Error
 	for n := 1; ; n++ {
-		i := c.p.pick(c.tried)
+		i := c.p.pick(c.tried, c.body.streams())
 		if i < 0 {
 			return last
 		}
@@ -118,7 +118,13 @@ func (c *call) attempt(ctx context.Context, t *target, r *Response) *Error {
 		left := time.Duration(c.totalBy - c.p.ps.clock.exact())
 		tm.Connect = min(tm.Connect, conf.Duration(max(left, 1)))
 	}
-	cn, err := t.acquire(ctx, c.q, &tm, c.fresh)
+	var cn *conn
+	var err *Error
+	if c.body.streams() {
+		cn, err = t.acquireUpload(ctx, c.q, &tm, c.fresh)
+	} else {
+		cn, err = t.acquire(ctx, c.q, &tm, c.fresh, 0)
+	}
 	if err != nil {
 		err.again, err.Retryable = true, c.untouched()
 		return err
@@ -162,7 +168,7 @@ func (p *Pool) host(q *Request, t *target) []byte {
 
 // pick chooses among the targets that were not tried yet: healthy ones with room first, then healthy
 // ones, then any: when all are bad, trying is better than refusing. It returns -1 when all were tried.
-func (p *Pool) pick(tried uint64) int {
+func (p *Pool) pick(tried uint64, upload bool) int {
 	n := len(p.targets)
 	if n == 1 && tried == 0 {
 		return 0
@@ -176,7 +182,7 @@ func (p *Pool) pick(tried uint64) int {
 			continue
 		}
 		t := p.targets[i]
-		load, full := t.load()
+		load, full := t.load(upload)
 		rank := t.rank(now, full)
 		if rank < bestRank || rank == bestRank && load < bestLoad {
 			best, bestRank, bestLoad = i, rank, load

@@ -57,6 +57,7 @@ func New(o Options) *Pools {
 		ps.log = slog.New(slog.DiscardHandler)
 	}
 	ps.clock.start = time.Now()
+	ps.buffers.mayHold = maxHeld
 	ps.set.Store(&Set{pools: map[string]*Pool{}})
 	return ps
 }

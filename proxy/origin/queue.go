@@ -5,16 +5,18 @@ import (
 	"time"
 )
 
-// queue is the line of requests that wait for a connection to one target, first come first served.
+// queue is a line of requests that wait for one target, first come first served.
 type queue struct {
 	first, last *waiter
 	n           int
 }
 
-// waiter is one request in line. What it is sent: a connection, or nil for the permission to open one.
-// The channel holds one, so that whoever serves the line never waits.
+// waiter is one request in line. What it is sent: a connection, or nil for the permission to open one (or,
+// in the line of uploads, to ask for one). The channel holds one, so that whoever serves the line never
+// waits.
 type waiter struct {
 	ready      chan *conn
+	line       *queue
 	prev, next *waiter
 	queued     bool
 }
@@ -53,27 +55,27 @@ func (q *queue) remove(w *waiter) {
 	q.n--
 }
 
-// enqueue puts a request in line. It counts as waiting, no longer as in flight. Callers hold mu.
-func (t *target) enqueue() (*waiter, *Error) {
-	t.inFlight--
-	if t.queue.n >= t.limits().Queue {
-		return nil, t.fail(QueueFull, "", nil)
+// enqueue puts a request in line. Callers hold mu.
+func (t *target) enqueue(line *queue) (*waiter, *Error) {
+	if line.n >= t.limits().Queue {
+		return nil, t.failInLine(line, QueueFull, nil)
 	}
-	w := &waiter{ready: make(chan *conn, 1)}
-	t.queue.push(w)
+	w := &waiter{ready: make(chan *conn, 1), line: line}
+	line.push(w)
 	t.counts.queued++
 	return w, nil
 }
 
-// await waits in line. Whoever serves it has counted it as in flight again.
-func (t *target) await(ctx context.Context, q *Request, tm *Timeouts, w *waiter) (*conn, *Error) {
-	timer := time.NewTimer(t.limits().QueueTime.D())
+// await waits in line. Whoever serves it has counted it on its behalf.
+// waited is what it has waited already, in another line.
+func (t *target) await(ctx context.Context, q *Request, w *waiter, waited time.Duration) (*conn, *Error) {
+	timer := time.NewTimer(t.limits().QueueTime.D() - waited)
 	defer timer.Stop()
 	var why Kind
 	var cause error
 	select {
 	case c := <-w.ready:
-		return t.served(ctx, q, tm, c)
+		return c, nil
 	case <-timer.C:
 		why = QueueTimeout
 	case <-q.Done:
@@ -84,13 +86,25 @@ func (t *target) await(ctx context.Context, q *Request, tm *Timeouts, w *waiter)
 	t.mu.Lock()
 	queued := w.queued
 	if queued {
-		t.queue.remove(w)
+		w.line.remove(w)
 	}
 	t.mu.Unlock()
-	if !queued {
+	switch {
+	case queued:
+	case w.line == &t.line:
+		t.leaveUpload()
+	default:
 		t.pass(<-w.ready)
 	}
-	return nil, t.fail(why, "", cause)
+	return nil, t.failInLine(w.line, why, cause)
+}
+
+func (t *target) failInLine(line *queue, why Kind, cause error) *Error {
+	detail := ""
+	if line == &t.line {
+		detail = uploadDetails[why]
+	}
+	return t.fail(why, detail, cause)
 }
 
 func (t *target) served(ctx context.Context, q *Request, tm *Timeouts, c *conn) (*conn, *Error) {

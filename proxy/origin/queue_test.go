@@ -57,8 +57,7 @@ func TestNothingIsLostWhenGivingUpMeetsBeingServed(t *testing.T) {
 	line := func() *waiter {
 		tg.mu.Lock()
 		defer tg.mu.Unlock()
-		tg.inFlight++
-		w, err := tg.enqueue()
+		w, err := tg.enqueue(&tg.queue)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -78,7 +77,7 @@ func TestNothingIsLostWhenGivingUpMeetsBeingServed(t *testing.T) {
 
 	// The same with a place instead of a connection.
 	tm := p.cfg.Timeouts
-	c, err := tg.acquire(context.Background(), get("/"), &tm, false)
+	c, err := tg.acquire(context.Background(), get("/"), &tm, false, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

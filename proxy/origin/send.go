@@ -50,6 +50,7 @@ func newSender(cn *conn, q *Request, f framing, held []byte, tm Timeouts) *sende
 
 func (s *sender) run() {
 	defer close(s.done)
+	defer s.cn.uploaded()
 	if s.f.expect && !s.waitForGo() {
 		return
 	}
@@ -94,8 +95,8 @@ var errShort = errors.New("the body ended before its declared length")
 
 func (s *sender) body() error {
 	pool := &s.cn.t.ps.buffers
-	buf := pool.body()
-	defer pool.giveBody(buf)
+	buf := pool.piece()
+	defer pool.givePiece(buf)
 	src := io.Reader(s.q.Body)
 	var sent int64
 	for {

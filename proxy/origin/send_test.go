@@ -231,17 +231,21 @@ func TestExpectContinueGranted(t *testing.T) {
 			t.Errorf("sent %q", h)
 		}
 		p.say("HTTP/1.1 100 Continue\r\n\r\n")
-		p.say(ok(p.body(5)))
+		got := p.body(len("5\r\nhello\r\n0\r\n\r\n"))
+		p.say(ok(strings.Split(got, "\r\n")[1]))
 		p.ended()
 	})
 	g := start(t, config(s.url()))
 	body := newPipeBody()
-	q := send("POST", body, 5)
+	q := send("POST", body, -1)
 	q.Expect100 = true
 	told := 0
 	q.OnContinue = func() {
 		told++
-		go io.WriteString(body.w, "hello") // the client waits for the word
+		go func() { // the client waits for the word
+			io.WriteString(body.w, "hello")
+			body.w.Close()
+		}()
 	}
 	if got := g.answers(q, 200); got != "hello" || told != 1 {
 		t.Errorf("answered %q, told the client %d times", got, told)
@@ -260,7 +264,7 @@ func TestExpectContinueRefused(t *testing.T) {
 		}
 	})
 	g := start(t, config(s.url()))
-	q := send("POST", endless{}, 5)
+	q := send("POST", endless{}, 1<<20)
 	q.Expect100 = true
 	q.OnContinue = func() { t.Error("the client was told to go on") }
 	if got := g.answers(q, 401); got != "no" {
@@ -272,7 +276,7 @@ func TestExpectContinueRefused(t *testing.T) {
 func TestExpectContinueIgnoredByTheOrigin(t *testing.T) {
 	s := serve(t, readAll)
 	g := start(t, config(s.url()))
-	q := post("after a second")
+	q := streamed("after a second")
 	q.Expect100 = true
 	told := false
 	q.OnContinue = func() { told = true }

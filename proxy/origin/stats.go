@@ -20,9 +20,11 @@ type counts struct {
 type TargetStats struct {
 	Pool, URL string
 	State     string // healthy, unhealthy, ejected, draining
-	InFlight  int    // requests that hold a connection
-	Queued    int    // requests that wait for one
-	Open      int    // connections, those being opened included
+	InFlight  int    // requests that hold a connection of the pool
+	Uploads   int    // those of them whose body is still to come from the client
+	Streams   int    // event streams under way, each on a connection that has left the pool
+	Queued    int    // requests that wait for a connection
+	Open      int    // connections of the pool, those being opened included
 	Idle      int
 
 	Requests  uint64           // attempts
@@ -65,7 +67,8 @@ func (t *target) stats(now int64) TargetStats {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s.InFlight, s.Queued, s.Open, s.Idle = t.inFlight, t.queue.n, t.open, len(t.idle)
+	s.InFlight, s.Queued, s.Open, s.Idle = t.inFlight, t.queue.n+t.line.n, t.open, len(t.idle)
+	s.Uploads, s.Streams = t.uploads, t.streams
 	s.Requests, s.Connects = t.counts.requests, t.counts.connects
 	s.Stale, s.Waited = t.counts.stale, t.counts.queued
 	switch {

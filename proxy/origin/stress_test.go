@@ -30,6 +30,10 @@ func moody(p *peer) {
 		case 4:
 			time.Sleep(time.Duration(i%5) * time.Millisecond)
 			p.say(ok("late"))
+		case 5:
+			p.say("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+			time.Sleep(time.Millisecond)
+			p.say("1\r\nx\r\n0\r\n\r\n")
 		default:
 			p.say(ok("fine"))
 		}
@@ -63,9 +67,11 @@ func TestBooksBalance(t *testing.T) {
 	target.mu.Lock()
 	defer target.mu.Unlock()
 	if target.inFlight != 0 || target.queue.n != 0 || target.queue.first != nil ||
+		target.uploads != 0 || target.line.n != 0 || target.line.first != nil || target.streams != 0 ||
 		target.open != len(target.conns) || len(target.idle) != len(target.conns) {
-		t.Errorf("in flight %d, queued %d, open %d, connections %d, idle %d", target.inFlight, target.queue.n,
-			target.open, len(target.conns), len(target.idle))
+		t.Errorf("in flight %d, queued %d, open %d, connections %d, idle %d, uploads %d, in their line %d, streams %d",
+			target.inFlight, target.queue.n, target.open, len(target.conns), len(target.idle), target.uploads,
+			target.line.n, target.streams)
 	}
 	for i, cn := range target.conns {
 		if cn.at != i || phase(cn.word.Load()) != phaseIdle {
@@ -78,8 +84,11 @@ func (g *rig) moodyRequest(rnd *rand.Rand) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(rnd.IntN(30))*time.Millisecond)
 	defer cancel()
 	q := get("/")
-	if rnd.IntN(4) == 0 {
+	switch rnd.IntN(8) {
+	case 0, 1:
 		q = post("x")
+	case 2, 3:
+		q = streamed("xyz")
 	}
 	r, err := g.Pool("app").Do(ctx, q)
 	if err != nil {

@@ -63,7 +63,7 @@ func (ps *Pools) list(into []*target) []*target {
 	defer ps.mu.Unlock()
 	for t := range ps.swept {
 		t.mu.Lock()
-		drained := t.draining && t.open == 0
+		drained := t.draining && t.open == 0 && t.streams == 0
 		t.mu.Unlock()
 		if drained {
 			delete(ps.swept, t)

@@ -28,9 +28,12 @@ type target struct {
 	mu       sync.Mutex
 	conns    []*conn // all open ones, for the sweep
 	idle     []*conn // the most recently used last
-	open     int     // connections, those being dialed included
-	inFlight int     // requests that hold a connection
+	open     int     // connections of the pool, those being dialed included
+	inFlight int     // requests that hold one of them
 	queue    queue
+	uploads  int   // requests that may have a connection although their body is still to come
+	line     queue // requests that wait to be one of those
+	streams  int   // event streams; their connections are in conns, but not in open
 	draining bool
 }
 
@@ -60,6 +63,7 @@ func (t *target) adopt(c *Config, i, n int) {
 	t.mu.Lock()
 	t.draining = false
 	t.admit() // there may be more room than before
+	t.admitUploads()
 	t.mu.Unlock()
 }
 
@@ -79,8 +83,9 @@ func (t *target) drain() {
 }
 
 // acquire returns a connection for one request: the idle one used last, a new one, or one that another
-// request is done with, in the order of asking. fresh refuses idle ones.
-func (t *target) acquire(ctx context.Context, q *Request, tm *Timeouts, fresh bool) (*conn, *Error) {
+// request is done with, in the order of asking. fresh refuses idle ones; waited is a part of the longest
+// wait that is used up.
+func (t *target) acquire(ctx context.Context, q *Request, tm *Timeouts, fresh bool, waited time.Duration) (*conn, *Error) {
 	t.mu.Lock()
 	t.inFlight++
 	t.counts.requests++
@@ -105,12 +110,17 @@ func (t *target) acquire(ctx context.Context, q *Request, tm *Timeouts, fresh bo
 		t.mu.Unlock()
 		return t.dialed(ctx, q, tm)
 	}
-	w, err := t.enqueue()
+	t.inFlight-- // it counts as waiting now
+	w, err := t.enqueue(&t.queue)
 	t.mu.Unlock()
 	if err != nil {
 		return nil, err
 	}
-	return t.await(ctx, q, tm, w)
+	c, err := t.await(ctx, q, w, waited)
+	if err != nil {
+		return nil, err
+	}
+	return t.served(ctx, q, tm, c)
 }
 
 // dialed opens a connection on a place that is counted already.
@@ -138,13 +148,14 @@ func (t *target) dialed(ctx context.Context, q *Request, tm *Timeouts) (*conn, *
 
 // release takes a connection back from a request that is through with it.
 func (t *target) release(c *conn, reuse bool) {
-	if !reuse || !c.end() {
+	if !reuse || c.stream || !c.end() {
 		t.discard(c)
 		return
 	}
 	c.head.Reset() // it points into buffers that others get now
 	c.rd.Idle()
 	t.mu.Lock()
+	t.endUpload(c)
 	t.inFlight--
 	if !t.draining {
 		if w := t.queue.pop(); w != nil {
@@ -161,6 +172,7 @@ func (t *target) release(c *conn, reuse bool) {
 		}
 	}
 	t.forget(c)
+	t.admit()
 	t.mu.Unlock()
 	c.wire.Close()
 }
@@ -169,10 +181,7 @@ func (t *target) release(c *conn, reuse bool) {
 func (t *target) discard(c *conn) {
 	c.kill(c.word.Load(), None)
 	c.rd.Reset(nil)
-	t.mu.Lock()
-	t.forget(c)
-	t.leave()
-	t.mu.Unlock()
+	t.part(c)
 }
 
 // drop closes an idle connection that was found dead; its request goes on.
@@ -188,10 +197,18 @@ func (t *target) drop(c *conn) {
 func (t *target) detach(c *conn) {
 	c.end()
 	c.rd.Reset(nil)
+	t.part(c)
+}
+
+// part takes a connection that is not kept off the books, with the request that had it.
+func (t *target) part(c *conn) {
 	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.endUpload(c)
 	t.forget(c)
-	t.leave()
-	t.mu.Unlock()
+	if !c.stream {
+		t.leave()
+	}
 }
 
 // leave ends a request's stay. Callers hold mu.
@@ -220,6 +237,10 @@ func (t *target) forget(c *conn) {
 	t.conns[c.at].at = c.at
 	t.conns[last] = nil
 	t.conns = t.conns[:last]
+	if c.stream {
+		t.streams--
+		return
+	}
 	t.open--
 }
 
@@ -242,10 +263,12 @@ func (t *target) oldestIdle() *conn {
 func (t *target) limits() *PoolConfig { return &t.conf.Load().pool }
 
 // load is the number of requests that are at the target or wait for it, and whether another would wait.
-func (t *target) load() (requests int, full bool) {
+func (t *target) load(upload bool) (requests int, full bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.inFlight + t.queue.n, t.inFlight >= t.limits().MaxConnections
+	max := t.limits()
+	full = t.inFlight >= max.MaxConnections || upload && t.uploads >= max.uploads()
+	return t.inFlight + t.streams + t.queue.n + t.line.n, full
 }
 
 func (t *target) fail(kind Kind, detail string, cause error) *Error {
