@@ -262,3 +262,6 @@ func (b *fillBody) Read(p []byte) (int, error) { return b.res.Body.Read(p) }
 func (b *fillBody) Ready() bool                { return b.res.Body.Ready() }
 func (b *fillBody) Done() bool                 { return b.res.Body.Done() }
 func (b *fillBody) Close() error               { return b.res.Close() }
+
+// Abort makes a waiting Read return; the cache calls it for fills that nobody reads any more.
+func (b *fillBody) Abort() { b.res.Body.Abort() }

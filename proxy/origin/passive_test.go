@@ -4,7 +4,6 @@ import (
 	"io"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
@@ -76,31 +75,29 @@ func TestWhatSpeaksOfTheTargetTakesItOut(t *testing.T) {
 
 // A success protects for the length of the window, and a target that has gone dumb since is taken out.
 func TestSuccessProtectsForAWindow(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := Default().Passive
-		var h health
-		now := func(s int) int64 { return int64(time.Duration(s) * time.Second) }
-		missed := func(s, times int, whole bool) (out bool) {
-			for range times {
-				out = h.miss(now(s), &p, whole) || out
-			}
-			return out
+	p := Default().Passive
+	var h health
+	now := func(s int) int64 { return int64(time.Duration(s) * time.Second) }
+	missed := func(s, times int, whole bool) (out bool) {
+		for range times {
+			out = h.miss(now(s), &p, whole) || out
 		}
-		h.hit(now(1))
-		if missed(5, 20, false) || missed(11, 20, false) {
-			t.Error("taken out within the window of a success")
-		}
-		if !missed(12, 5, false) {
-			t.Error("not taken out when the success was long ago")
-		}
-		h = health{}
-		h.hit(now(1))
-		if !missed(2, 5, true) {
-			t.Error("not taken out although it cannot be reached")
-		}
-		h = health{}
-		if !missed(1, 5, false) {
-			t.Error("a target that never answered was not taken out")
-		}
-	})
+		return out
+	}
+	h.hit(now(1))
+	if missed(5, 20, false) || missed(11, 20, false) {
+		t.Error("taken out within the window of a success")
+	}
+	if !missed(12, 5, false) {
+		t.Error("not taken out when the success was long ago")
+	}
+	h = health{}
+	h.hit(now(1))
+	if !missed(2, 5, true) {
+		t.Error("not taken out although it cannot be reached")
+	}
+	h = health{}
+	if !missed(1, 5, false) {
+		t.Error("a target that never answered was not taken out")
+	}
 }
