@@ -313,6 +313,10 @@ func (s *script) serve(c net.Conn) {
 		s.reqs = append(s.reqs, head.String()+string(body))
 		s.mu.Unlock()
 		answer, keep := scripted(req)
+		if req.Method == "HEAD" {
+			head, _, _ := strings.Cut(answer, "\n\n")
+			answer = head + "\n\n"
+		}
 		if _, err := io.WriteString(c, strings.ReplaceAll(answer, "\n", "\r\n")); err != nil || !keep {
 			return
 		}
