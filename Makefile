@@ -17,7 +17,7 @@ PKG      ?= ./...
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 
-.PHONY: help run build test e2e endurance lint fuzz deps docs clean
+.PHONY: help run build test e2e endurance conformance lint fuzz deps docs clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,10 @@ e2e: deps ## Run the tests that drive the real binary, the browser and the Next.
 # Without the race detector: the figures are those of the binary that is shipped.
 endurance: build ## Run the endurance scenarios in full size, about 4 minutes, and write docs/endurance.md.
 	TZERO_BINARY=$(CURDIR)/$(BIN) $(GO) test -count=1 -v -timeout 15m ./cmd/tzero/e2e/endurance -args -full -write
+
+# Plain `go test ./...` leaves it out: it takes minutes, and downloads the suite the first time.
+conformance: deps ## Run the public test suite for HTTP caches; counts may not fall. Writes docs/conformance.md.
+	$(GO) test -tags conformance -count=1 -v -timeout 10m ./cmd/tzero/e2e/conformance -args -write
 
 lint: ## gofmt, go vet, staticcheck and the import rules.
 	@unformatted="$$(gofmt -l $$(find . -name '*.go' -not -path './.git/*' -not -path '*/testdata/*'))"; \

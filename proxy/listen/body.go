@@ -104,7 +104,11 @@ func (p pacedWriter) Write(b []byte) (int, error) {
 
 var errBodyTimeout = &http1.Malformed{Status: 408, Reason: "body-timeout", Detail: "the request's content did not arrive in time"}
 
-func (b *body) Done() bool          { return b.done.Load() }
+func (b *body) Done() bool { return b.done.Load() }
+
+// Ready reports that the rest of the content can be read without waiting, which spares a 100 (Continue) and a
+// goroutine at the origin. It is asked before anybody reads.
+func (b *body) Ready() bool         { return b.b.Ready() }
 func (b *body) Trailer() field.List { return b.b.Trailer() }
 func (b *body) N() int64            { return b.b.N() }
 func (b *body) Remaining() int64    { return b.b.Remaining() }
