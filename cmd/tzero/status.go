@@ -72,7 +72,7 @@ func (s *services) targetStats() []metrics.TargetStats {
 	var out []metrics.TargetStats
 	for _, t := range s.pools.Stats() {
 		m := metrics.TargetStats{
-			Origin: t.Pool, Target: t.URL, State: t.State, InFlight: t.InFlight, Queued: t.Queued, Open: t.Open, Idle: t.Idle,
+			Origin: t.Pool, Target: t.URL, State: t.State, InFlight: t.InFlight, Queued: t.Queued, Uploads: t.Uploads, Streams: t.Streams, Open: t.Open, Idle: t.Idle,
 			Requests: t.Requests, Connects: t.Connects, Stale: t.Stale, Waited: t.Waited, Ejections: t.Ejections,
 			Latency: t.Latency, Errors: make(map[string]uint64),
 		}
@@ -176,7 +176,7 @@ func (s *services) statusOfOrigins(st *admin.Status) {
 			failures += n
 		}
 		o.Targets = append(o.Targets, admin.Target{
-			URL: t.URL, State: t.State, Why: t.LastError, InFlight: int64(t.InFlight), Queued: int64(t.Queued),
+			URL: t.URL, State: t.State, Why: t.LastError, InFlight: int64(t.InFlight), Queued: int64(t.Queued), Uploads: int64(t.Uploads), Streams: int64(t.Streams),
 			Open: int64(t.Open), Idle: int64(t.Idle), Latency: float64(t.Latency.Microseconds()) / 1000,
 			Requests: t.Requests, Failures: failures,
 		})

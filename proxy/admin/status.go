@@ -71,6 +71,8 @@ type Target struct {
 	Why      string  `json:"why,omitempty"` // its last fault
 	InFlight int64   `json:"in_flight"`
 	Queued   int64   `json:"queued"`
+	Uploads  int64   `json:"uploads"` // requests whose content is still arriving
+	Streams  int64   `json:"streams"` // event streams
 	Open     int64   `json:"open"` // connections
 	Idle     int64   `json:"idle"` // of them in reserve
 	Latency  float64 `json:"latency_ms"`

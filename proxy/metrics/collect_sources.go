@@ -42,6 +42,8 @@ func describe() map[string]*prometheus.Desc {
 	add("origin_target_state", "1 for the state that the target is in.", "origin", "target", "state")
 	add("origin_target_in_flight", "Requests that hold a connection to the target.", "origin", "target")
 	add("origin_target_queued", "Requests that wait for a connection to the target.", "origin", "target")
+	add("origin_target_uploads", "Requests at the target whose content is still arriving.", "origin", "target")
+	add("origin_target_streams", "Event streams from the target.", "origin", "target")
 	add("origin_target_waited_total", "Requests that had to wait for a connection to the target.", "origin", "target")
 	add("origin_target_connections", "Connections to the target by state.", "origin", "target", "state")
 	add("origin_target_connects_total", "Connections opened to the target.", "origin", "target")
@@ -168,6 +170,8 @@ func (x export) target(t TargetStats) {
 	}
 	x.gauge("origin_target_in_flight", float64(t.InFlight), t.Origin, t.Target)
 	x.gauge("origin_target_queued", float64(t.Queued), t.Origin, t.Target)
+	x.gauge("origin_target_uploads", float64(t.Uploads), t.Origin, t.Target)
+	x.gauge("origin_target_streams", float64(t.Streams), t.Origin, t.Target)
 	x.count("origin_target_waited_total", t.Waited, t.Origin, t.Target)
 	x.gauge("origin_target_connections", float64(max(t.Open-t.Idle, 0)), t.Origin, t.Target, "busy")
 	x.gauge("origin_target_connections", float64(t.Idle), t.Origin, t.Target, "idle")

@@ -43,6 +43,8 @@ type TargetStats struct {
 	State          string // one of TargetStates
 	InFlight       int    // requests that hold a connection
 	Queued         int    // requests that wait for one
+	Uploads        int    // of those in flight, whose content is still arriving
+	Streams        int    // event streams, which hold a connection of their own
 	Open, Idle     int    // connections
 	Requests       uint64 // attempts
 	Connects       uint64 // connections opened
