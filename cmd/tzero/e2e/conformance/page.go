@@ -148,7 +148,8 @@ the requests and its own code gives the verdicts. Versions: %s.
   way (setup) or a test that this one builds on did not pass (dependency). Tests for browsers only are left out.
 - What is reached is kept in cmd/tzero/e2e/conformance/counts.txt: passed may not fall, failed may not rise.
 - **tzero, literal** is the configuration closest to the letter of RFC 9111, without the limits that protect a launch; **tzero, as shipped** has no cache
-  section at all; **nginx** has the configuration that the suite itself brings for it (a proxy_cache with revalidation).
+  section at all, and the four stale-close tests, which nobody can pass who serves stale when the origin is gone, count as failed there; **nginx** has the
+  configuration that the suite itself brings for it (a proxy_cache with revalidation).
 
 The literal cache section:
 
