@@ -17,10 +17,10 @@ PKG      ?= ./...
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 
-.PHONY: help run build test e2e endurance conformance lint fuzz deps docs clean
+.PHONY: help run build test e2e endurance bench conformance lint fuzz deps docs clean
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The shell is replaced by the gateway, so that Ctrl-C and SIGTERM reach it directly and it can drain.
 run: build ## Run on :8080 before the demo origin, or before ORIGIN=URL. Also: LISTEN=ADDR, CONFIG=FILE.
@@ -38,7 +38,8 @@ build: ## Build the static binary bin/tzero.
 # The race detector needs cgo, and cgo a C compiler: that is what deps is for. The tag nextapp adds the
 # tests that build real applications, minutes of work the first time; plain `go test ./...` leaves them out.
 test: deps ## Install what the tests need, then run every test with the race detector. Also: PKG=./cache/...
-	CGO_ENABLED=1 $(GO) test -race -tags nextapp -timeout 15m $(PKG)
+	@$(GO) list -tags nextapp $(PKG) | { grep -v /e2e/ || true; } | xargs -r env CGO_ENABLED=1 $(GO) test -race -tags nextapp -timeout 15m
+	@$(GO) list -tags nextapp $(PKG) | { grep /e2e/ || true; } | xargs -r env CGO_ENABLED=1 $(GO) test -race -tags nextapp -p 1 -timeout 15m
 
 e2e: deps ## Run the tests that drive the real binary, the browser and the Next.js application.
 	CGO_ENABLED=1 $(GO) test -race -tags nextapp -count=1 -v -timeout 15m ./cmd/tzero/e2e/...
@@ -51,12 +52,17 @@ endurance: build ## Run the endurance scenarios in full size, about 4 minutes, a
 conformance: deps ## Run the public test suite for HTTP caches; counts may not fall. Writes docs/conformance.md.
 	$(GO) test -tags conformance -count=1 -v -timeout 10m ./cmd/tzero/e2e/conformance -args -write
 
+# Builds the binary that is shipped and installs, when missing, what it is measured beside. QUICK=1: two to three minutes.
+bench: build ## Measure tzero beside nginx, HAProxy and Varnish, about 15 minutes, or QUICK=1. Writes bench/results/.
+	@bench/peers/install
+	$(GO) run ./bench -tzero $(BIN)$(if $(QUICK), -quick -out bench/results/quick)
+
 lint: ## gofmt, go vet, staticcheck and the import rules.
 	@unformatted="$$(gofmt -l $$(find . -name '*.go' -not -path './.git/*' -not -path '*/testdata/*'))"; \
 	if [ -n "$$unformatted" ]; then echo "not formatted, run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
-	$(GO) vet -tags nextapp ./cmd/tzero/e2e/...
-	$(GO) tool staticcheck -tags nextapp ./...
+	$(GO) vet -tags nextapp,conformance ./cmd/tzero/e2e/...
+	$(GO) tool staticcheck -tags nextapp,conformance ./...
 	$(GO) test ./internal/archtest
 
 # `go test -fuzz` takes one target at a time, so that we look for them package by package.

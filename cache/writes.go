@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// numWrites bounds the memory of writes: 32 KiB. Keys that share a cell share their writes, which may cost a
+// numWrites bounds the memory of writes: 512 KiB. Keys that share a cell share their writes, which may cost a
 // fetch and never an error.
-const numWrites = 1 << 12
+const numWrites = 1 << 16
 
 // writes remembers, by the hash of the primary key, when a key was last invalidated. An answer that was asked
 // for before a write may tell of the time before it, however late it comes: storing it would undo the

@@ -56,7 +56,7 @@ func crowd(t *testing.T, report *endurance.Report, extra string, refused float64
 	if tally.Ended["head: 408"] == 0 {
 		t.Errorf("no slow header section ended with 408: %v", tally)
 	}
-	if tally.Most < count*9/10 {
+	if refused == 0 && tally.Most < count*9/10 { // where all of them fit
 		t.Errorf("at most %d of %d slow clients were connected at the same time", tally.Most, count)
 	}
 	row.Add("connected at the same time: %d at most, %.0f open at the gateway at the end; opened in all: %d; ended: %v",
