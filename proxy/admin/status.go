@@ -73,8 +73,8 @@ type Target struct {
 	Queued   int64   `json:"queued"`
 	Uploads  int64   `json:"uploads"` // requests whose content is still arriving
 	Streams  int64   `json:"streams"` // event streams
-	Open     int64   `json:"open"` // connections
-	Idle     int64   `json:"idle"` // of them in reserve
+	Open     int64   `json:"open"`    // connections
+	Idle     int64   `json:"idle"`    // of them in reserve
 	Latency  float64 `json:"latency_ms"`
 	Requests uint64  `json:"requests"`
 	Failures uint64  `json:"failures"`
