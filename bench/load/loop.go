@@ -1,0 +1,210 @@
+//go:build linux
+
+package load
+
+import (
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// loop is one thread's event loop over its share of the connections.
+type loop struct {
+	job    *Job
+	origin time.Time // zero of the loop's clock
+	epoll  int
+	conns  []conn
+	buf    []byte
+	events []unix.EpollEvent
+	res    *Result
+
+	next   int // in job.Order
+	number int64
+	step   int64 // between two running numbers: the loops share them out
+	sent   int64
+	limit  int64
+
+	from, to time.Duration // the measured time
+
+	// Of an open loop.
+	every  time.Duration
+	due    time.Duration   // of the next request
+	queue  []time.Duration // requests that are due and wait for a connection
+	free   []int32         // idle connections
+	closed bool            // no more requests become due
+}
+
+func newLoop(job *Job, connections, threads, nth int, origin time.Time) (*loop, error) {
+	l := &loop{job: job, origin: origin, buf: make([]byte, 256<<10), events: make([]unix.EpollEvent, 256),
+		res: &Result{Faults: map[string]int64{}}, conns: make([]conn, connections)}
+	l.next = nth * len(job.Order) / threads
+	l.number, l.step = job.FirstNumber+int64(nth), int64(threads)
+	l.limit = job.Limit / int64(threads)
+	l.from, l.to = job.Warm, job.Warm+job.Measure
+	if job.Rate > 0 {
+		l.every = time.Duration(float64(threads) / job.Rate * float64(time.Second))
+		l.due = l.every * time.Duration(nth) / time.Duration(threads)
+	}
+	var err error
+	if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("cannot make an epoll set: %w", err)
+	}
+	for i := range l.conns {
+		l.conns[i].at = int32(i)
+		if err := l.open(&l.conns[i]); err != nil {
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+func (l *loop) open(c *conn) error {
+	fd, err := dial(l.job.Addr)
+	if err != nil {
+		return err
+	}
+	c.fd = fd
+	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: c.at}); err != nil {
+		return fmt.Errorf("cannot watch a connection: %w", err)
+	}
+	return nil
+}
+
+func (l *loop) now() time.Duration { return time.Since(l.origin) }
+
+// closedLoop keeps every connection busy until the measured time or the limit is over.
+func (l *loop) closedLoop() error {
+	for i := range l.conns {
+		if l.more() {
+			if err := l.send(&l.conns[i], l.now()); err != nil {
+				return err
+			}
+		}
+	}
+	for l.limit > 0 && l.res.Requests+l.faults() < l.limit || l.limit == 0 && l.now() < l.to {
+		if err := l.wait(100); err != nil {
+			return err
+		}
+	}
+	l.res.Elapsed = l.now() - l.from
+	return nil
+}
+
+func (l *loop) faults() (n int64) {
+	for _, k := range l.res.Faults {
+		n += k
+	}
+	return n
+}
+
+// more reports whether another request may be sent.
+func (l *loop) more() bool { return l.limit == 0 || l.sent < l.limit }
+
+// send sends the next request of the order. due is when its time begins to count.
+func (l *loop) send(c *conn, due time.Duration) error {
+	c.q = &l.job.Requests[l.job.Order[l.next]]
+	if l.next++; l.next == len(l.job.Order) {
+		l.next = 0
+	}
+	b := c.bytes(c.q, l.number)
+	if c.q.Number > 0 {
+		l.number += l.step
+	}
+	c.due, c.busy = due, true
+	c.resp.reset()
+	l.sent++
+	n, err := retry(func() (int, error) { return unix.Write(c.fd, b) })
+	if err != nil || n != len(b) {
+		return l.broken(c, "write")
+	}
+	return nil
+}
+
+// wait takes one batch of events.
+func (l *loop) wait(ms int) error {
+	n, err := unix.EpollWait(l.epoll, l.events, ms)
+	if err == unix.EINTR {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cannot wait for answers: %w", err)
+	}
+	for _, ev := range l.events[:n] {
+		if err := l.receive(&l.conns[ev.Fd]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *loop) receive(c *conn) error {
+	n, err := retry(func() (int, error) { return unix.Read(c.fd, l.buf) })
+	if err != nil || n == 0 {
+		return l.broken(c, "closed")
+	}
+	if !c.busy {
+		return l.broken(c, "unasked")
+	}
+	done, fault := c.resp.feed(l.buf[:n])
+	if fault != "" {
+		return l.broken(c, fault)
+	}
+	if !done {
+		return nil
+	}
+	l.record(c, c.resp.judge(c.q))
+	return l.answered(c)
+}
+
+// record counts an answer, if its request belongs to the measured time.
+func (l *loop) record(c *conn, fault string) {
+	now := l.now()
+	c.busy = false
+	if fault != "" {
+		l.res.fault(fault)
+		return
+	}
+	begin, end := now, l.to
+	if l.every > 0 {
+		begin = c.due // an open loop answers for every request that was due, however late
+	}
+	if l.limit == 0 && (begin < l.from || begin >= end) {
+		return
+	}
+	l.res.Requests++
+	l.res.Bytes += c.resp.length
+	l.res.Latency.Record(now - c.due)
+}
+
+// answered gives the connection its next request.
+func (l *loop) answered(c *conn) error {
+	if l.every == 0 {
+		if !l.more() {
+			return nil
+		}
+		return l.send(c, l.now())
+	}
+	if len(l.queue) > 0 {
+		due := l.queue[0]
+		l.queue = l.queue[1:]
+		return l.send(c, due)
+	}
+	l.free = append(l.free, c.at)
+	return nil
+}
+
+// broken counts a fault that ended the connection, and opens another.
+func (l *loop) broken(c *conn, what string) error {
+	idle := !c.busy
+	l.res.fault(what)
+	c.busy = false
+	unix.Close(c.fd)
+	if err := l.open(c); err != nil {
+		return err
+	}
+	if idle {
+		return nil // an open loop has it on its list; a closed one has no idle connections
+	}
+	return l.answered(c)
+}

@@ -1,0 +1,98 @@
+//go:build linux
+
+package load
+
+import (
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// patience is how long an open loop waits at its end for answers that are still missing.
+const patience = 3 * time.Second
+
+// openLoop sends at fixed moments. A request that finds no idle connection waits, and its time counts
+// from the moment it was due.
+func (l *loop) openLoop() error {
+	for i := range l.conns {
+		l.free = append(l.free, int32(i))
+	}
+	for !l.closed {
+		if err := l.sendDue(); err != nil {
+			return err
+		}
+		if err := l.waitUntil(l.due); err != nil {
+			return err
+		}
+	}
+	l.res.Elapsed = l.to - l.from
+	for l.missing() > 0 && l.now() < l.to+patience {
+		if err := l.wait(10); err != nil {
+			return err
+		}
+	}
+	l.giveUp()
+	return nil
+}
+
+func (l *loop) sendDue() error {
+	now := l.now()
+	for ; l.due <= now; l.due += l.every {
+		if l.due >= l.to {
+			l.closed = true
+			return nil
+		}
+		n := len(l.free)
+		if n == 0 {
+			l.queue = append(l.queue, l.due)
+			continue
+		}
+		c := &l.conns[l.free[n-1]]
+		l.free = l.free[:n-1]
+		if err := l.send(c, l.due); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// waitUntil waits for answers, at most until the clock says t. epoll_wait counts in milliseconds, which
+// is too coarse for a schedule; ppoll on the set counts in nanoseconds.
+func (l *loop) waitUntil(t time.Duration) error {
+	left := t - l.now()
+	if left > 0 {
+		ts := unix.NsecToTimespec(int64(left))
+		n, err := unix.Ppoll([]unix.PollFd{{Fd: int32(l.epoll), Events: unix.POLLIN}}, &ts, nil)
+		if err != nil && err != unix.EINTR {
+			return fmt.Errorf("cannot wait for answers: %w", err)
+		}
+		if n <= 0 {
+			return nil
+		}
+	}
+	return l.wait(0)
+}
+
+func (l *loop) missing() int {
+	return len(l.queue) + len(l.conns) - len(l.free)
+}
+
+// giveUp counts what never came as having taken until now: leaving it out would flatter the server.
+func (l *loop) giveUp() {
+	now := l.now()
+	late := func(due time.Duration) {
+		if due >= l.from {
+			l.res.Latency.Record(now - due)
+			l.res.fault("unanswered")
+		}
+	}
+	for _, due := range l.queue {
+		late(due)
+	}
+	for i := range l.conns {
+		if c := &l.conns[i]; c.busy {
+			late(c.due)
+		}
+	}
+}
