@@ -355,6 +355,10 @@ func scripted(r *http.Request) (string, bool) {
 		return "HTTP/1.1 103 Early Hints\nLink: </a.css>; rel=preload\n\n" + ok("Cache-Control: no-store\n", "page"), true
 	case path == "/hop":
 		return ok("Cache-Control: no-store\nConnection: X-Internal\nX-Internal: 1\nKeep-Alive: timeout=5\nX-Twice: a\nX-Twice: b\nDate: Tue, 03 Nov 2026 10:00:00 GMT\n", "x"), true
+	case path == "/named":
+		return ok(html+"Cache-Control: max-age=60, no-cache=\"Set-Cookie\"\nSet-Cookie: sid=1\n", "page"), true
+	case path == "/canon":
+		return ok(html+"Cache-Control: max-age=60\n", "asked as "+r.Host), true
 	case path == "/missing":
 		return "HTTP/1.1 404 Not Found\nContent-Length: 4\n\nnone", true
 	case path == "/long":

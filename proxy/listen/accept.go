@@ -186,8 +186,9 @@ func (c *conn) readProxyHeader() error {
 	if err != nil {
 		return fmt.Errorf("cannot read the PROXY protocol header: %w", err)
 	}
-	if h.Command == proxyproto.PROXY {
-		// A client that the balancer cannot name is nobody, and nobody is trusted. LOCAL is the balancer itself.
+	// A client that the balancer cannot name is nobody, and nobody is trusted. Only version 2 can say LOCAL, the
+	// balancer itself; the library reports version 1's UNKNOWN by the same word.
+	if h.Version == 1 || h.Command == proxyproto.PROXY {
 		c.peer = netip.AddrPort{}
 		if a, ok := h.SourceAddr.(*net.TCPAddr); ok {
 			c.peer = netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), a.AddrPort().Port())

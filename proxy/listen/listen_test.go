@@ -510,3 +510,53 @@ func TestPieces(t *testing.T) {
 		t.Errorf("the busy answer has %d bytes of content", len(busy)-i-4)
 	}
 }
+
+// TestAddressLimitCountsClientsNotTheirBalancer: behind a balancer every connection comes from one address.
+func TestAddressLimitCountsClientsNotTheirBalancer(t *testing.T) {
+	_, addr := start(t, &echo{}, func(s *Settings) {
+		s.Listeners[0].ProxyProtocol = true
+		s.Limits.ConnectionsPerAddress = 1
+		trust, err := headers.NewTrust([]string{"loopback"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Trusted = trust
+	})
+	open := func(client string) string {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		_, _ = io.WriteString(c, "PROXY TCP4 "+client+" 198.51.100.1 5555 80\r\nGET /a HTTP/1.1\r\nHost: x\r\n\r\n")
+		got := make([]byte, 12)
+		_ = c.SetReadDeadline(time.Now().Add(3 * time.Second))
+		n, _ := io.ReadFull(c, got)
+		return string(got[:n])
+	}
+	for _, client := range []string{"203.0.113.1", "203.0.113.2", "203.0.113.3"} {
+		if got := open(client); got != "HTTP/1.1 200" {
+			t.Errorf("client %s got %q", client, got)
+		}
+	}
+	if got := open("203.0.113.1"); got != "" {
+		t.Errorf("a second connection of one client got %q", got)
+	}
+}
+
+// TestUnnamedClientIsNotItsBalancer: who the balancer cannot name must not inherit the trust in it.
+func TestUnnamedClientIsNotItsBalancer(t *testing.T) {
+	_, addr := start(t, &echo{}, func(s *Settings) {
+		s.Listeners[0].ProxyProtocol = true
+		trust, err := headers.NewTrust([]string{"loopback"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Trusted = trust
+	})
+	got := say(t, addr, "PROXY UNKNOWN\r\nGET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	contains(t, got, "HTTP/1.1 200")
+	if strings.Contains(got, "127.0.0.1") {
+		t.Errorf("the client passes for its balancer:\n%s", got)
+	}
+}

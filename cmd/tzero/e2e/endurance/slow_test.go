@@ -56,7 +56,12 @@ func crowd(t *testing.T, report *endurance.Report, extra string, refused float64
 	if tally.Ended["head: 408"] == 0 {
 		t.Errorf("no slow header section ended with 408: %v", tally)
 	}
-	if refused == 0 && tally.Most < count*9/10 { // where all of them fit
+	// All of them where they fit; where they do not, evictions and newcomers race, and half of the places are taken at least.
+	least := count * 9 / 10
+	if limit := int(m["tzero_connections_limit"]); limit < count {
+		least = limit / 2
+	}
+	if tally.Most < least {
 		t.Errorf("at most %d of %d slow clients were connected at the same time", tally.Most, count)
 	}
 	row.Add("connected at the same time: %d at most, %.0f open at the gateway at the end; opened in all: %d; ended: %v",
