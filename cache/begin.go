@@ -20,10 +20,10 @@ func (c *Cache) Begin(q *Request, res *Result, head Head, body Body, asked, now 
 	f := &Fill{c: c, class: q.class(), status: head.Status, total: head.Length, primary: q.hash, asked: asked}
 	f.judged = rfc9111.Assess(q.judged(), &rfc9111.Response{Status: head.Status, Fields: head.Fields},
 		&q.Policy.rules, asked, now)
-	f.reason = c.refuses(q, res, &head, f)
+	f.reason = c.refuses(q, res, &head, f.judged.Reason)
 	switch {
 	case f.reason == "":
-	case q.sharesError(res, &head, f):
+	case q.sharesError(res, &head, f.reason):
 		f.transient, f.reason = true, FillShared
 	default:
 		return c.uncacheable(q, res, f, now)
@@ -39,17 +39,31 @@ func (c *Cache) Begin(q *Request, res *Result, head Head, body Body, asked, now 
 	return f
 }
 
+// Declines tells of the answer to an Alone, for which nobody waits, why it may not be stored: what Begin would
+// say, without the Fill that nobody but the caller would ever look at. Where it says nothing, Begin is to be
+// asked. Answers that are marked as uncacheable are nearly always so again, and this is what they cost.
+func (c *Cache) Declines(q *Request, res *Result, head *Head, now time.Time) Reason {
+	forbidden := rfc9111.Forbids(q.judged(), &rfc9111.Response{Status: head.Status, Fields: head.Fields}, &q.Policy.rules)
+	reason := c.refuses(q, res, head, forbidden)
+	if reason == "" || q.sharesError(res, head, reason) {
+		return ""
+	}
+	c.count.add(countFill)
+	c.spurn(q, res, reason, head.Status, now)
+	return reason
+}
+
 func (q *Request) judged() *rfc9111.Request {
 	return &rfc9111.Request{Method: q.Method, Fields: q.Fields, HasQuery: q.HasQuery, HasBody: q.HasBody}
 }
 
 // refuses adds to the RFC's judgement what this cache cannot or will not hold.
-func (c *Cache) refuses(q *Request, res *Result, head *Head, f *Fill) Reason {
+func (c *Cache) refuses(q *Request, res *Result, head *Head, judged Reason) Reason {
 	switch {
 	case res.Raw:
 		return res.Reason
-	case f.judged.Reason != "":
-		return f.judged.Reason
+	case judged != "":
+		return judged
 	case head.UntilClose:
 		return BypassUntilClose
 	case head.Length > c.limit(q):
@@ -70,29 +84,31 @@ func (c *Cache) limit(q *Request) int64 {
 // sharesError reports whether a 5xx that may not be stored is still handed to those who waited for it. RFC
 // 9111 knows no such sharing; without it a crowd would reach a failing origin one by one. The answer to a
 // request with credentials is never shared, nor one that speaks of a visitor.
-func (q *Request) sharesError(res *Result, head *Head, f *Fill) bool {
-	return q.Policy.shareErrors && !res.Raw && f.reason == rfc9111.NotStatus && head.Status >= 500 &&
-		f.class == 0 && !head.UntilClose && !head.Fields.Has("Set-Cookie")
+func (q *Request) sharesError(res *Result, head *Head, reason Reason) bool {
+	return q.Policy.shareErrors && !res.Raw && reason == rfc9111.NotStatus && head.Status >= 500 &&
+		q.class() == 0 && !head.UntilClose && !head.Fields.Has("Set-Cookie")
 }
 
-// uncacheable ends a fill before it began, frees who waits, and remembers for a while that there is nothing
-// to wait for. An error says nothing about the next answer and leaves no mark.
+// uncacheable ends a fill before it began, and frees who waits.
 func (c *Cache) uncacheable(q *Request, res *Result, f *Fill, now time.Time) *Fill {
 	f.state = Uncacheable
 	f.blob, f.head = nil, Object{}
+	c.spurn(q, res, f.reason, f.status, now)
+	return f
+}
+
+// spurn remembers for a while that there is nothing to wait for. An error says nothing about the next answer
+// and leaves no mark.
+func (c *Cache) spurn(q *Request, res *Result, reason Reason, status int, now time.Time) {
 	c.count.add(countUncacheable)
-	if res.Raw || f.reason == BypassMemory || f.reason == BypassClosing || f.reason == rfc9111.NotRequestNoStore {
-		return f
-	}
-	if f.status >= 500 {
-		return f
+	if res.Raw || reason == BypassMemory || reason == BypassClosing || reason == rfc9111.NotRequestNoStore || status >= 500 {
+		return
 	}
 	kind := markUncacheable
-	if f.reason == BypassTooLarge {
+	if reason == BypassTooLarge {
 		kind = markTooLarge
 	}
-	c.marks.set(q.hash, f.class, kind, now)
-	return f
+	c.marks.set(q.hash, q.class(), kind, now)
 }
 
 // register gives the fill its key, lays its blob out and makes it visible to other requests.

@@ -32,7 +32,10 @@ func markHash(hash uint64, c class) uint64 {
 func (m *marks) set(hash uint64, c class, kind markKind, now time.Time) {
 	h := markHash(hash, c)
 	end := uint64(uint32(now.Add(markFor).Unix()))
-	m.cells[h%numMarks].Store(h>>36<<36 | uint64(kind)<<32 | end)
+	cell, v := &m.cells[h%numMarks], h>>36<<36|uint64(kind)<<32|end
+	if cell.Load() != v { // once a second and key: processors share the cell
+		cell.Store(v)
+	}
 }
 
 func (m *marks) clear(hash uint64, c class) {

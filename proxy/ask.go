@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"errors"
-	"strconv"
 	"time"
 
 	"github.com/tzero-edge/tzero/cache/rfc9111"
@@ -24,6 +23,9 @@ const (
 // query prepares the request to the origin in x.ask.
 func (x *Exchange) query(why purpose) {
 	q, p := x.Req, x.plan
+	if x.onInterim == nil {
+		x.onInterim = x.interim
+	}
 	fw := headers.Forward{
 		Identity: &x.id, Host: x.host, Version: version(q.Minor), RequestID: x.Out.RequestID,
 		Changes: p.Request, Scratch: x.scratch,
@@ -34,7 +36,7 @@ func (x *Exchange) query(why purpose) {
 	}
 	if why == forAll {
 		fw.Unconditional = true
-		fw.AcceptEncoding = rfc9111.AppendAcceptEncoding(make([]byte, 0, 32), rfc9111.Accepted(q.Fields))
+		fw.AcceptEncoding = rfc9111.AppendAcceptEncoding(x.codings[:0], rfc9111.Accepted(q.Fields))
 		if p.Cache.StripsCredentials() {
 			fw.Mode = headers.Shared
 		}
@@ -52,7 +54,7 @@ func (x *Exchange) query(why purpose) {
 	}
 	x.ask = origin.Request{
 		Method: q.Method, Target: target, Host: x.host, Fields: x.fields,
-		Timeouts: p.Timeouts, OnInterim: x.interim,
+		Timeouts: p.Timeouts, OnInterim: x.onInterim,
 	}
 	if why == forTunnel {
 		x.ask.Upgrade = q.Upgrade
@@ -79,10 +81,12 @@ func (x *Exchange) rawTarget() []byte {
 func (x *Exchange) send() (*origin.Response, *origin.Error) {
 	o := &x.Out
 	o.Origin = x.plan.OriginName
-	began := time.Now()
-	x.asked = began
-	res, err := x.plan.Pool.Do(x.edge.wanted, &x.ask)
-	o.OriginTime += time.Since(began)
+	x.asked = time.Now()
+	x.ends = x.ends[:0]
+	res := &x.res
+	err := x.plan.Pool.DoInto(x.edge.wanted, &x.ask, res)
+	x.came = time.Now()
+	o.OriginTime += x.came.Sub(x.asked)
 	if err != nil {
 		var e *origin.Error
 		if !errors.As(err, &e) {
@@ -149,4 +153,9 @@ func safe(method []byte) bool {
 	return false
 }
 
-func version(minor int) string { return "1." + strconv.Itoa(minor) }
+func version(minor int) string {
+	if minor == 0 {
+		return "1.0"
+	}
+	return "1.1"
+}

@@ -102,7 +102,11 @@ func (x *Exchange) deliverAnswer() {
 	a := x.answer
 	x.answer = nil
 	r.Status = a.Status
-	x.gen.Clients.EndToEnd(&r.Fields, a.Fields)
+	if len(x.ends) > 0 { // the cache was offered this answer
+		r.Fields, x.ends = x.ends, r.Fields[:0]
+	} else {
+		x.gen.Clients.EndToEnd(&r.Fields, a.Fields)
+	}
 	if !r.Fields.Has("Date") {
 		x.date()
 	}

@@ -91,38 +91,58 @@ func (x *Exchange) led(fill *cache.Fill, err error) State {
 // lead asks the origin on behalf of everybody who waits for q. It returns at the head of the response; an
 // answer that nobody else may have stays in x.answer.
 func (x *Exchange) lead(q *cache.Request, r *cache.Result) (*cache.Fill, error) {
-	x.query(forAll)
-	x.ask = detached(x.ask) // the fill outlives this exchange
-	res, failed := x.send()
-	now := time.Now()
-	if failed != nil {
-		if ok, reason := q.OnFailure(r, rfc9111.FailureDown, now); ok {
-			return x.standIn(q, r, reason, failed), nil
-		}
+	res, fill, failed := x.askForAll(q, r)
+	switch {
+	case failed != nil:
 		return nil, failed
-	}
-	if rfc9111.FailureOf(res.Status) {
-		if ok, reason := q.OnFailure(r, rfc9111.FailureStatus, now); ok {
-			_ = res.Close()
-			return x.standIn(q, r, reason, nil), nil
-		}
-	}
-	var fields field.List
-	x.gen.Clients.EndToEnd(&fields, res.Fields)
-	if namesFields(fields) {
-		x.own = fields.Clone()
-	}
-	head := cache.Head{Status: res.Status, Fields: fields, Length: res.Length, UntilClose: res.CloseDelimited}
-	if res.Status == 304 && r.Validating() {
-		fill := x.edge.cache.Freshen(q, r, head, x.asked, now)
-		_ = res.Close()
+	case fill != nil:
 		return fill, nil
 	}
-	fill := x.edge.cache.Begin(q, r, head, &fillBody{res: res}, x.asked, now)
-	if fill.State() == cache.Uncacheable {
-		x.answer = res
+	return x.offer(q, r, res), nil
+}
+
+// askForAll asks the origin for what everybody may have, if it proves so. Where a stale object stands in for a failure,
+// that is the Fill.
+func (x *Exchange) askForAll(q *cache.Request, r *cache.Result) (*origin.Response, *cache.Fill, *origin.Error) {
+	x.query(forAll)
+	res, failed := x.send()
+	if failed != nil {
+		if ok, reason := q.OnFailure(r, rfc9111.FailureDown, x.came); ok {
+			return nil, x.standIn(q, r, reason, failed), nil
+		}
+		return nil, nil, failed
 	}
-	return fill, nil
+	if rfc9111.FailureOf(res.Status) {
+		if ok, reason := q.OnFailure(r, rfc9111.FailureStatus, x.came); ok {
+			_ = res.Close()
+			return nil, x.standIn(q, r, reason, nil), nil
+		}
+	}
+	x.gen.Clients.EndToEnd(&x.ends, res.Fields)
+	return res, nil, nil
+}
+
+// head is the answer as the cache judges it.
+func (x *Exchange) head(res *origin.Response) cache.Head {
+	return cache.Head{Status: res.Status, Fields: x.ends, Length: res.Length, UntilClose: res.CloseDelimited}
+}
+
+// offer gives an answer to the cache. One that it does not take stays in x.answer.
+func (x *Exchange) offer(q *cache.Request, r *cache.Result, res *origin.Response) *cache.Fill {
+	if namesFields(x.ends) {
+		x.own = x.ends.Clone()
+	}
+	if res.Status == 304 && r.Validating() {
+		fill := x.edge.cache.Freshen(q, r, x.head(res), x.asked, x.came)
+		_ = res.Close()
+		return fill
+	}
+	body := &fillBody{res: *res} // it outlives this exchange
+	fill := x.edge.cache.Begin(q, r, x.head(res), body, x.asked, x.came)
+	if fill.State() == cache.Uncacheable {
+		x.answer = &body.res
+	}
+	return fill
 }
 
 // namesFields reports whether Cache-Control names fields that are not to be stored, as no-cache="Set-Cookie" does
@@ -146,20 +166,6 @@ func (x *Exchange) standIn(q *cache.Request, r *cache.Result, reason cache.Reaso
 	return x.edge.cache.ServeStale(q, r, reason)
 }
 
-// detached copies what a request points to, so that it shares nothing with the exchange.
-func detached(a origin.Request) origin.Request {
-	total := len(a.Target) + len(a.Host) + len(a.Method)
-	buf := make([]byte, 0, total)
-	keep := func(b []byte) []byte {
-		at := len(buf)
-		buf = append(buf, b...)
-		return buf[at:len(buf):len(buf)]
-	}
-	a.Method, a.Target, a.Host = keep(a.Method), keep(a.Target), keep(a.Host)
-	a.Fields = a.Fields.Clone()
-	return a
-}
-
 // fetchAlone asks the origin for this client. What may be stored all the same is offered to the cache.
 func (x *Exchange) fetchAlone() State {
 	offer := x.lookups > 0 && !x.look.Raw && !conditional(x.Req)
@@ -179,9 +185,24 @@ func (x *Exchange) fetchAlone() State {
 	return StateDeliver
 }
 
+// fetchAndOffer asks for this client what others may have, if it proves so against expectation.
 func (x *Exchange) fetchAndOffer() State {
-	fill, err := x.lead(&x.want, &x.look)
-	return x.led(fill, err)
+	res, fill, failed := x.askForAll(&x.want, &x.look)
+	switch {
+	case failed != nil:
+		return x.failure(StateFetch, failed)
+	case fill != nil:
+		return x.led(fill, nil)
+	case res.Status != 304 || !x.look.Validating():
+		head := x.head(res)
+		if reason := x.edge.cache.Declines(&x.want, &x.look, &head, x.came); reason != "" {
+			x.answer = res
+			x.Out.CacheReason = Reason(reason)
+			x.note(StateFetch, ReasonLeader, string(reason))
+			return StateDeliver
+		}
+	}
+	return x.led(x.offer(&x.want, &x.look, res), nil)
 }
 
 // standInOr answers with a stale object where there is one and it may be used, else with the failure.
@@ -256,7 +277,7 @@ func (nobody) Interim(int, field.List) error { return nil }
 func (nobody) Gone() <-chan struct{}         { return nil }
 
 // fillBody is an origin's response as the cache reads it.
-type fillBody struct{ res *origin.Response }
+type fillBody struct{ res origin.Response }
 
 func (b *fillBody) Read(p []byte) (int, error) { return b.res.Body.Read(p) }
 func (b *fillBody) Ready() bool                { return b.res.Body.Ready() }

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"encoding/hex"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -15,17 +16,20 @@ import (
 // journey is what the states know of an exchange beyond the request and the answer.
 type journey struct {
 	Out Outcome
+	course
+	room
+}
 
+// course is what is forgotten between two requests.
+type course struct {
 	edge *Edge
 	gen  *Generation
 	plan *Plan
-	id   headers.Identity
 
 	host    []byte // as the client asked for it; of a trusted proxy where the policy takes that
 	verdict verdict
 
 	// The cache's side.
-	want    cache.Request
 	look    cache.Result
 	lookups int
 	fill    *cache.Fill
@@ -33,34 +37,49 @@ type journey struct {
 
 	// The origin's side.
 	ask    origin.Request
-	answer *origin.Response
-	own    field.List // the leader's: the origin's fields, where not all of them may be stored
-	fields field.List // the request's fields towards the origin
-	target []byte     // path and query for a cacheable fetch
-	asked  time.Time
+	res    origin.Response  // where answers come in; a fill takes its own away
+	answer *origin.Response // the one that is this client's
+	own    field.List       // the leader's: the origin's fields, where not all of them may be stored
+	asked  time.Time        // when the origin was asked last
+	came   time.Time        // when its answer's head, or its failure, was here
 
-	dry     bool   // tzero explain: nothing is asked of the origin
-	scratch []byte // backs values that are made for this exchange
-	idBuf   [32]byte
-	stream  stream
+	dry    bool // tzero explain: nothing is asked of the origin
+	stream stream
+}
+
+// room is memory that the next request finds again: to clear it all, or to allocate it anew, would cost more
+// than a hit does. What is in it is made before it is used.
+type room struct {
+	id     headers.Identity
+	want   cache.Request
+	fields field.List // the request's fields towards the origin
+	ends   field.List // the end-to-end fields of the origin's answer; empty: not gathered yet
+	target []byte     // path and query for a cacheable fetch
+
+	scratch   []byte // backs values that are made for this exchange
+	idBuf     [32]byte
+	codings   [40]byte              // the Accept-Encoding of a cacheable fetch
+	onInterim func(int, field.List) // x.interim, bound once
 }
 
 // Reset readies x for a new request; the room of its slices is kept.
 func (x *Exchange) Reset() {
-	res, fields, target, scratch := x.Res, x.fields[:0], x.target[:0], x.scratch[:0]
-	res.reset()
-	want := x.want
-	want.Reset()
-	*x = Exchange{Res: res}
-	x.fields, x.target, x.scratch, x.want = fields, target, scratch, want
+	x.Req, x.Body, x.Refusal, x.Carrier = nil, nil, nil, nil
+	x.Peer, x.TLS, x.Started = netip.AddrPort{}, false, time.Time{}
+	x.Res.reset()
+	steps := x.Out.steps[:0]
+	x.Out = Outcome{}
+	x.Out.steps = steps
+	x.course = course{}
+	x.want.Reset()
+	x.fields, x.ends, x.target, x.scratch = x.fields[:0], x.ends[:0], x.target[:0], x.scratch[:0]
 }
 
 // note records a decision. A journey that is longer than any legal one keeps its beginning.
 func (x *Exchange) note(s State, r Reason, text string) {
 	o := &x.Out
-	if o.nsteps < maxSteps {
-		o.steps[o.nsteps] = Step{s, r, text}
-		o.nsteps++
+	if len(o.steps) < maxSteps {
+		o.steps = append(o.steps, Step{s, r, text})
 	}
 }
 

@@ -116,12 +116,11 @@ type Outcome struct {
 	Fault             Fault
 	Err               string // what went wrong, without secrets
 
-	steps  [maxSteps]Step
-	nsteps int
+	steps []Step
 }
 
 // Steps returns the journey so far.
-func (o *Outcome) Steps() []Step { return o.steps[:o.nsteps] }
+func (o *Outcome) Steps() []Step { return o.steps }
 
 // Observer is told of every finished request. Observe must neither block nor keep o.
 type Observer interface {

@@ -20,6 +20,7 @@ type stream struct {
 	bytes  []byte
 	enc    *encode.Writer // nil: as it is
 	out    redirect       // where enc writes
+	sent   counter        // what went to the client
 	failed error          // the source's failure, not the client's
 
 	gone <-chan struct{} // closed when the client has gone away; nil where the source knows by itself
@@ -38,26 +39,26 @@ func (s *stream) encode(coding encode.Coding) bool {
 
 // WriteTo sends everything to w as it arrives. An encoder flushes whenever the source pauses.
 func (s *stream) WriteTo(w io.Writer) (int64, error) {
-	c := counter{w: w}
-	var err error
-	defer s.whileWanted()()
-	if s.enc == nil {
-		err = s.copyTo(&c)
-	} else {
-		err = s.encodeTo(&c)
+	s.sent = counter{w: w}
+	if s.gone != nil && s.body != nil {
+		defer s.whileWanted()()
 	}
-	if err != nil && c.err == nil {
+	var err error
+	if s.enc == nil {
+		err = s.copyTo(&s.sent)
+	} else {
+		err = s.encodeTo(&s.sent)
+	}
+	if err != nil && s.sent.err == nil {
 		s.failed = err
 	}
-	return c.n, err
+	s.sent.w = nil
+	return s.sent.n, err
 }
 
 // whileWanted ends the origin's answer when its client goes away, until the function that it returns is called. Nothing is
 // written to a stream that is silent, so that nothing else would notice.
 func (s *stream) whileWanted() (stop func()) {
-	if s.gone == nil || s.body == nil {
-		return func() {}
-	}
 	over, gone, body := make(chan struct{}), s.gone, &s.body.Body
 	var watch sync.WaitGroup
 	watch.Go(func() {

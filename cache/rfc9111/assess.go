@@ -105,6 +105,14 @@ func Assess(req *Request, resp *Response, rules *Rules, asked, now time.Time) As
 	return a
 }
 
+// Forbids is the part of Assess that needs no arithmetic: why a response must not be stored whatever its
+// freshness, or Storable.
+func Forbids(req *Request, resp *Response, rules *Rules) Reason {
+	a := Assessment{Directives: Parse(resp.Fields, "Cache-Control")}
+	a.traits()
+	return a.forbidden(req, resp, rules)
+}
+
 func (a *Assessment) traits() {
 	d := &a.Directives
 	if d.Any(NoCache) {

@@ -8,8 +8,8 @@ import (
 	"github.com/tzero-edge/tzero/internal/field"
 )
 
-// Request is what an origin is asked. It belongs to its caller, who may use it again once the Response
-// is closed (or Do has failed); until then nothing that it points to may change.
+// Request is what an origin is asked. It belongs to its caller, who may use it again once Do has returned or,
+// where it has a Body, once the Response is closed; until then nothing that it points to may change.
 type Request struct {
 	Method []byte // as received, a token
 	Target []byte // path and query, or "*"; sent byte for byte
