@@ -117,6 +117,9 @@ func (o Object) Body() []byte {
 	return o.b[at : at+o.u32(atBody) : at+o.u32(atBody)]
 }
 
+// Complete is the length of the whole representation.
+func (o Object) Complete() int64 { return int64(o.u32(atBody)) }
+
 // Fields appends the stored header lines to dst; the slices point into the object.
 func (o Object) Fields(dst field.List) field.List {
 	for i := range o.Lines() {
@@ -193,7 +196,7 @@ func (o Object) Range(req field.List, now time.Time) rfc9111.Range {
 	if o.Status() != 200 {
 		return rfc9111.Range{}
 	}
-	return rfc9111.RangeOf(req, int64(o.u32(atBody)), o.ETag(), o.LastModified(), o.Date(), now)
+	return rfc9111.RangeOf(req, o.Complete(), o.ETag(), o.LastModified(), o.Date(), now)
 }
 
 // AppendValidators appends the conditional fields that validate the object at the origin.

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"strconv"
 	"time"
 
 	"github.com/tzero-edge/tzero/cache"
@@ -23,9 +22,9 @@ func (x *Exchange) deliverObject(o cache.Object) {
 	}
 	body := o.Body()
 	r.Object, r.Holds = o.ID(), int64(len(body))
-	if string(x.Req.Method) == "GET" && r.Status == 200 {
+	if x.ranged() && r.Status == 200 {
 		if rg := o.Range(x.Req.Fields, now); rg.Kind != rfc9111.Whole {
-			x.deliverRange(rg, body)
+			x.deliverRange(&rg, o)
 			return
 		}
 	}
@@ -147,13 +146,15 @@ func (x *Exchange) encodeStream() {
 // was a choice.
 func (x *Exchange) coding(length int64) encode.Coding {
 	v := encode.Response{
-		Status: x.Res.Status, Fields: x.Res.Fields, Length: length,
-		Ranged: x.Req.Fields.Has("Range"), Mode: x.plan.Compress,
+		Status: x.Res.Status, Fields: x.Res.Fields, Length: length, Mode: x.plan.Compress,
 	}
 	if x.gen.Encoder.Deserves(&v) != encode.Compress {
 		return encode.Identity
 	}
 	encode.AddVary(&x.Res.Fields)
+	if x.ranged() {
+		return encode.Identity // who asks for a range counts the bytes of the original, even where he gets them all
+	}
 	return x.gen.Encoder.Negotiate(x.Req.Fields)
 }
 
@@ -198,29 +199,6 @@ func describesContent(name []byte) bool {
 		}
 	}
 	return false
-}
-
-// deliverRange answers with a part, 206, or says that there is no such part, 416.
-func (x *Exchange) deliverRange(rg rfc9111.Range, body []byte) {
-	r := &x.Res
-	at := len(x.scratch)
-	x.scratch = append(x.scratch, "bytes "...)
-	if rg.Kind == rfc9111.Unsatisfiable {
-		x.scratch = append(x.scratch, '*')
-		x.note(StateDeliver, ReasonBadRange, "")
-		r.Status, r.Bytes = 416, nil
-		r.Fields.Del("Content-Type")
-	} else {
-		x.scratch = strconv.AppendInt(x.scratch, rg.Offset, 10)
-		x.scratch = append(x.scratch, '-')
-		x.scratch = strconv.AppendInt(x.scratch, rg.Offset+rg.Length-1, 10)
-		x.note(StateDeliver, ReasonRange, "")
-		r.Status, r.Bytes = 206, body[rg.Offset:rg.Offset+rg.Length]
-	}
-	x.scratch = append(x.scratch, '/')
-	x.scratch = strconv.AppendInt(x.scratch, int64(len(body)), 10)
-	r.Fields.Add(nameContentRange, x.scratch[at:len(x.scratch):len(x.scratch)])
-	r.Length = int64(len(r.Bytes))
 }
 
 // headOnly drops the content where the method or the status has none; its length is still told.

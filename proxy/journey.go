@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"net/netip"
 	"strconv"
@@ -114,14 +115,15 @@ func (x *Exchange) keepInt(n int64) []byte {
 // newID makes a request id: 128 random bits in hexadecimal digits.
 func (x *Exchange) newID() []byte {
 	var raw [16]byte
-	for i := 0; i < 16; i += 8 {
-		r := x.edge.random()
-		for j := range 8 {
-			raw[i+j] = byte(r >> (8 * j))
-		}
-	}
+	x.random(&raw)
 	hex.Encode(x.idBuf[:], raw[:])
 	return x.idBuf[:]
+}
+
+func (x *Exchange) random(b *[16]byte) {
+	for i := 0; i < len(b); i += 8 {
+		binary.LittleEndian.PutUint64(b[i:], x.edge.random())
+	}
 }
 
 // lowerHost writes the host in lower case, which means the same (RFC 9110 §4.2.3): what is keyed is what is

@@ -12,12 +12,13 @@ import (
 )
 
 // stream is an answer's content on its way to the client: the origin's own body, or a reader of a fill, or
-// bytes in memory, encoded in passing where the client asked for that.
+// bytes in memory, in one or several pieces, encoded in passing where the client asked for that.
 type stream struct {
 	gen    *Generation
-	body   *origin.Response // one of these three
+	body   *origin.Response // one of these four
 	fill   *cache.Reader
 	bytes  []byte
+	pieces [][]byte       // with bytes absent: those of a multipart answer
 	enc    *encode.Writer // nil: as it is
 	out    redirect       // where enc writes
 	sent   counter        // what went to the client
@@ -77,6 +78,12 @@ func (s *stream) copyTo(w io.Writer) (err error) {
 		_, err = s.fill.WriteTo(w)
 	case s.body != nil:
 		_, err = s.body.Body.WriteTo(w)
+	case s.pieces != nil:
+		for _, p := range s.pieces {
+			if _, err = w.Write(p); err != nil {
+				break
+			}
+		}
 	default:
 		_, err = w.Write(s.bytes)
 	}

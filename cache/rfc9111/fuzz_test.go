@@ -68,15 +68,56 @@ func FuzzVary(f *testing.F) {
 	})
 }
 
+// FuzzRange: whatever is asked for lies in the representation, no byte of it is sent twice, and several parts
+// are never more than the whole.
 func FuzzRange(f *testing.F) {
-	for _, s := range []string{"bytes=0-1", "bytes=-5", "bytes=5-", "bytes=1-0", "bytes=,", "x=1-2"} {
-		f.Add(s, int64(10))
+	for _, s := range []string{"bytes=0-1", "bytes=-5", "bytes=5-", "bytes=1-0", "bytes=,", "x=1-2", "bytes=0-9, 500-600,-3", "bytes=0-,0-,0-"} {
+		f.Add(s, int64(1000))
 	}
 	f.Fuzz(func(t *testing.T, s string, size int64) {
 		size &= 1<<40 - 1
 		r := RangeOf(field.List{{Name: []byte("Range"), Value: []byte(s)}}, size, nil, now, now, now)
-		if r.Kind == Part && (r.Offset < 0 || r.Length <= 0 || r.Offset+r.Length > size) {
+		all := r.Parts
+		if r.Kind == Part {
+			all = []Span{r.Span}
+		}
+		if (r.Kind == Several) != (len(all) > 1) || (r.Kind == Part || r.Kind == Several) != r.Within(Span{0, size}) {
 			t.Fatalf("%q of %d: %+v", s, size, r)
+		}
+		total := int64(0)
+		for i, p := range all {
+			total += p.Length
+			if p.Offset < 0 || p.Length <= 0 || p.End() > size || total > size {
+				t.Fatalf("%q of %d: %+v", s, size, r)
+			}
+			for _, o := range all[:i] {
+				if p.Offset < o.End() && o.Offset < p.End() {
+					t.Fatalf("%q of %d: %+v", s, size, r)
+				}
+			}
+		}
+		if SingleRange([]byte(s)) && r.Kind != Part && r.Kind != Unsatisfiable {
+			t.Fatalf("%q of %d: %+v", s, size, r)
+		}
+	})
+}
+
+// FuzzContentRange: what is taken for a piece lies in its representation, and reads the same when written again.
+func FuzzContentRange(f *testing.F) {
+	for _, s := range []string{"bytes 0-4/10", "bytes */10", "bytes 0-4/*", "bytes 9-1/3", "items 0-1/2", "bytes 0-18446744073709551616/3"} {
+		f.Add(s, int64(5))
+	}
+	f.Fuzz(func(t *testing.T, s string, length int64) {
+		held, complete, ok := PartOf(field.List{{Name: []byte("Content-Range"), Value: []byte(s)}}, length)
+		if !ok {
+			return
+		}
+		if held.Offset < 0 || held.Length <= 0 || held.End() > complete || length >= 0 && length != held.Length {
+			t.Fatalf("%q: %+v of %d", s, held, complete)
+		}
+		again, size, ok := contentRange(AppendContentRange(nil, held, complete))
+		if !ok || again != held || size != complete {
+			t.Fatalf("%q: %+v of %d became %+v of %d", s, held, complete, again, size)
 		}
 	})
 }

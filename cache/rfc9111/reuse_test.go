@@ -1,6 +1,8 @@
 package rfc9111
 
 import (
+	"reflect"
+	"strings"
 	"testing"
 	"testing/quick"
 	"time"
@@ -174,37 +176,109 @@ func TestCondition(t *testing.T) {
 func TestRange(t *testing.T) {
 	check := func(request string, want Range) {
 		t.Helper()
-		if got := RangeOf(fields(request), 10, []byte(`"a"`), now.Add(-time.Hour), now, now); got != want {
+		if got := RangeOf(fields(request), 10, []byte(`"a"`), now.Add(-time.Hour), now, now); !reflect.DeepEqual(got, want) {
 			t.Errorf("%q: got %+v, want %+v", request, got, want)
 		}
 	}
 	whole := Range{}
+	part := func(offset, length int64) Range { return Range{Kind: Part, Span: Span{offset, length}} }
 	check("", whole)
-	check("Range: bytes=0-1", Range{Part, 0, 2})
-	check("Range: BYTES=0-1", Range{Part, 0, 2})
-	check("Range: bytes=1-", Range{Part, 1, 9})
-	check("Range: bytes=-1", Range{Part, 9, 1})
-	check("Range: bytes=-20", Range{Part, 0, 10})
-	check("Range: bytes=5-99999999999999999999999", Range{Part, 5, 5})
-	check("Range: bytes=9-9", Range{Part, 9, 1})
+	check("Range: bytes=0-1", part(0, 2))
+	check("Range: BYTES=0-1", part(0, 2))
+	check("Range: bytes=1-", part(1, 9))
+	check("Range: bytes=-1", part(9, 1))
+	check("Range: bytes=-20", part(0, 10))
+	check("Range: bytes=5-99999999999999999999999", part(5, 5))
+	check("Range: bytes=9-9", part(9, 1))
 	check("Range: bytes=10-", Range{Kind: Unsatisfiable})
 	check("Range: bytes=10-11", Range{Kind: Unsatisfiable})
 	check("Range: bytes=-0", Range{Kind: Unsatisfiable})
-	for _, v := range []string{"bytes=5-4", "bytes=-", "bytes=", "bytes", "bytes=a-b", "bytes=0-1,3-4", "items=0-1", "bytes=0-1-2", "bytes=--1", "bytes=+1-2", "bytes =0-1"} {
+	for _, v := range []string{"bytes=5-4", "bytes=-", "bytes=", "bytes", "bytes=a-b", "items=0-1", "bytes=0-1-2", "bytes=--1", "bytes=+1-2", "bytes =0-1"} {
 		check("Range: "+v, whole)
 	}
 	check("Range: bytes=0-1 | Range: bytes=0-1", whole)
-	check(`Range: bytes=0-1 | If-Range: "a"`, Range{Part, 0, 2})
+	check(`Range: bytes=0-1 | If-Range: "a"`, part(0, 2))
 	check(`Range: bytes=0-1 | If-Range: W/"a"`, whole)
 	check(`Range: bytes=0-1 | If-Range: "b"`, whole)
-	check("Range: bytes=0-1 | If-Range: "+at(-time.Hour), Range{Part, 0, 2})
+	check("Range: bytes=0-1 | If-Range: "+at(-time.Hour), part(0, 2))
 	check("Range: bytes=0-1 | If-Range: "+at(-time.Hour+time.Second), whole)
-	if got := RangeOf(fields("Range: bytes=0-1 | If-Range: "+at(-time.Second)), 10, nil, now.Add(-time.Second), now, now); got != whole {
+	if got := RangeOf(fields("Range: bytes=0-1 | If-Range: "+at(-time.Second)), 10, nil, now.Add(-time.Second), now, now); got.Kind != Whole {
 		t.Error("a weak Last-Modified passed If-Range")
 	}
 	if got := RangeOf(fields("Range: bytes=-5"), 0, nil, now, now, now); got.Kind != Unsatisfiable {
 		t.Errorf("empty body: %+v", got)
 	}
+}
+
+// TestRanges is RFC 9110 §14.2 and §15.3.7.2.
+func TestRanges(t *testing.T) {
+	check := func(set string, size int64, want Range) {
+		t.Helper()
+		if got := RangeOf(fields("Range: bytes="+set), size, nil, now, now, now); !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: got %+v, want %+v", set, got, want)
+		}
+	}
+	part := func(offset, length int64) Range { return Range{Kind: Part, Span: Span{offset, length}} }
+	two := Range{Kind: Several, Parts: []Span{{0, 10}, {5000, 10}}}
+	check("0-9,5000-5009", 10000, two)
+	check(" 0-9 , ,5000-5009,", 10000, two)
+	check("5000-5009,0-9", 10000, Range{Kind: Several, Parts: []Span{{5000, 10}, {0, 10}}})
+	check("0-9,-10", 10000, Range{Kind: Several, Parts: []Span{{0, 10}, {9990, 10}}})
+	check("0-9,10-19", 10000, part(0, 20))         // they touch
+	check("0-9,5-19,100-119", 10000, part(0, 120)) // they nearly do
+	check("0-999,10-19", 10000, part(0, 1000))     // one lies in the other
+	check("0-9,20000-", 10000, part(0, 10))        // one of them cannot be had
+	check("20000-,30000-", 10000, Range{Kind: Unsatisfiable})
+	check(",", 10000, Range{})
+	check("0-9,9-5", 10000, Range{})                 // one is invalid
+	check("0-9,x", 10000, Range{})                   //
+	check("1000-1999,0-1500", 10000, Range{})        // they overlap, and not in order
+	check("0-99,300-399", 400, Range{})              // the whole is shorter
+	check(strings.Repeat("0-,", 40), 10000, Range{}) // too many, whatever they ask for
+	check(strings.TrimSuffix(strings.Repeat("0-,", 32), ","), 10000, part(0, 10000))
+}
+
+// TestPartOf is RFC 9110 §14.4 and §15.3.7.
+func TestPartOf(t *testing.T) {
+	held, complete, ok := PartOf(fields("Content-Range: bytes 4-8/10 | Content-Type: video/mp4"), 5)
+	if !ok || held != (Span{4, 5}) || complete != 10 {
+		t.Errorf("got %v %d %t", held, complete, ok)
+	}
+	if _, _, ok = PartOf(fields("Content-Range: Bytes 4-8/10"), -1); !ok {
+		t.Error("an open length was refused")
+	}
+	for _, lines := range []string{
+		"", "Content-Range: bytes 4-9/10", "Content-Range: bytes 4-8/8", "Content-Range: bytes 4-8/*", "Content-Range: bytes */10",
+		"Content-Range: items 4-8/10", "Content-Range: bytes 4-8", "Content-Range: bytes=4-8/10", "Content-Range: bytes 8-4/10",
+		"Content-Range: bytes 4-8/99999999999999999999", "Content-Range: bytes  4-8/10", "Content-Range: bytes +4-8/10",
+		"Content-Range: bytes 4-8/10 | Content-Range: bytes 4-8/10",
+		"Content-Range: bytes 4-8/10 | Content-Type: multipart/byteranges; boundary=x",
+	} {
+		if _, _, ok := PartOf(fields(lines), 5); ok {
+			t.Errorf("%q passed", lines)
+		}
+	}
+}
+
+// TestSameVersion is RFC 9110 §8.8.2.2 and §15.3.7.3.
+func TestSameVersion(t *testing.T) {
+	check := func(a, b string, want bool) {
+		t.Helper()
+		v, w := VersionOf(fields(a), now), VersionOf(fields(b), now)
+		if got := v.Same(&w); got != want || w.Same(&v) != want {
+			t.Errorf("%q and %q: got %t", a, b, got)
+		}
+	}
+	check(`ETag: "a"`, `ETag: "a"`, true)
+	check(`ETag: "a"`, `ETag: "b"`, false)
+	check(`ETag: W/"a"`, `ETag: W/"a"`, false)
+	check("", "", false)
+	old, new := "Last-Modified: "+at(-time.Hour), "Last-Modified: "+at(-time.Second)
+	check(old, old, true)
+	check(old, "Last-Modified: "+at(-2*time.Hour), false)
+	check(new, new, false)
+	check(old+` | ETag: W/"a"`, old+` | ETag: W/"a"`, false)
+	check(old+` | ETag: "a"`, old, false)
 }
 
 func TestMerge(t *testing.T) {

@@ -226,6 +226,7 @@ var volatile = []struct {
 	{regexp.MustCompile(`(?m)^Date: .*`), "Date: …"},
 	{regexp.MustCompile(`(?m)^(X-Request-Id|traceparent): .*`), "$1: …"},
 	{regexp.MustCompile(`request [0-9a-f]{32}`), "request …"},
+	{regexp.MustCompile(`(boundary=|--)[0-9a-f]{32}`), "$1…"},
 	{regexp.MustCompile(`"requestId":"[0-9a-f]{32}"`), `"requestId":"…"`},
 	{regexp.MustCompile(`(Host|host=)(: )?127\.0\.0\.1:\d+`), "$1$2ORIGIN"},
 	{regexp.MustCompile(`ttl=(59|60)\b`), "ttl=60"},

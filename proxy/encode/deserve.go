@@ -27,7 +27,6 @@ type Response struct {
 	Status int
 	Fields field.List
 	Length int64 // of the body; -1 where unknown
-	Ranged bool  // the request had a Range field
 	Mode   Mode
 }
 
@@ -55,7 +54,7 @@ func ParseMode(word string) Mode {
 // Deserves judges a response before the client's wishes are asked. Where it says Compress, the answer
 // depends on Accept-Encoding even if this client gets it uncoded, and needs Vary ([AddVary]).
 //
-// An answer to a range request is left alone: ranges count the bytes of the original. Event streams are
+// A part is left alone: ranges count the bytes of the original. Event streams are
 // compressed only where the route says so.
 func (e *Encoder) Deserves(r *Response) Verdict {
 	switch {
@@ -63,8 +62,6 @@ func (e *Encoder) Deserves(r *Response) Verdict {
 		return NotEnabled
 	case r.Status < 200, r.Status == 204, r.Status == 205, r.Status == 206, r.Status == 304:
 		return NotStatus
-	case r.Ranged:
-		return NotRange
 	case r.Fields.Has("content-encoding"): // "identity" must not stand there; whatever it means, hands off
 		return AlreadyEncoded
 	case r.Fields.Has("content-range"):

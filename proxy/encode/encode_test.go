@@ -135,7 +135,6 @@ func TestDeserves(t *testing.T) {
 	for _, status := range []int{100, 103, 204, 205, 206, 304} {
 		check(fmt.Sprint(status), NotStatus, func(r *Response) { r.Status = status })
 	}
-	check("range request", NotRange, func(r *Response) { r.Ranged = true })
 	check("range answer", NotRange, nil, "Content-Range: bytes 0-1/5000")
 	check("coded", AlreadyEncoded, nil, "Content-Encoding: br")
 	check("coded as identity", AlreadyEncoded, nil, "Content-Encoding: identity")
