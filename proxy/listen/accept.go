@@ -102,7 +102,7 @@ const busy = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; char
 // admit starts one connection, or refuses it where a bound is reached.
 func (s *Server) admit(nc net.Conn, l *listener) {
 	set := s.settings.Load()
-	c := &conn{Conn: nc, raw: nc, srv: s, tls: l.tls != nil}
+	c := newConn(s, nc, l.tls != nil)
 	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
 		c.peer = netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), a.AddrPort().Port())
 	}
@@ -168,7 +168,7 @@ func (s *Server) greet(c *conn, l *listener) error {
 	if err := t.Handshake(); err != nil {
 		return fmt.Errorf("cannot shake hands for TLS: %w", err)
 	}
-	c.Conn = t
+	c.Conn, c.sock = t, nil
 	return nil
 }
 
@@ -197,7 +197,11 @@ func (c *conn) readProxyHeader() error {
 	if n := br.Buffered(); n > 0 {
 		early := make([]byte, n)
 		_, _ = io.ReadFull(br, early)
-		c.Conn = &prefixed{Conn: c.raw, early: early}
+		if c.sock != nil {
+			c.sock.early = early
+		} else {
+			c.Conn = &prefixed{Conn: c.raw, early: early}
+		}
 	}
 	return nil
 }

@@ -27,16 +27,24 @@ type conn struct {
 	net.Conn // after TLS and the PROXY protocol
 	srv      *Server
 	raw      net.Conn // the socket: deadlines and half-closing
+	sock     *socket  // raw, for direct reads and writes; nil under TLS
 	peer     netip.AddrPort
 	tls      bool
 	shard    *shard
 	at       int // index in shard.conns
 	address  netip.Prefix
 
-	rd *http1.Reader
-	x  *exchange // the request being served; nil between requests
+	rd      *http1.Reader
+	x       *exchange // the request being served; nil between requests
+	reading *exchange // of a request whose head is not whole yet
+	idle    bool      // waiting for a request
+	napping bool      // leaves fasthttp to wait in the parking
+	parked  bool      // was in the parking before: the kernel's set knows its descriptor
+	spot    int       // its descriptor while it is parked; -1
+	parting error     // why a ride has left the lane for good
 
 	token   []byte // what fasthttp still has to read of the stand-in head
+	served  bool   // the request in x has walked its journey
 	last    bool   // no request follows
 	refused bool   // input is left unread on purpose: linger before closing
 	taken   bool   // the carrier's user spoke on the connection itself; fasthttp's answer is dropped
@@ -47,14 +55,28 @@ type conn struct {
 	in, out watch
 	up      uploading
 	held    held
+	holds   pinned // what held is told when sending has to wait
+	waited  bool   // sending has had to wait
+
+	rideFn    func() bool
+	blockedFn func(moved bool) bool
 
 	gone goneSignal
 }
 
+func newConn(s *Server, nc net.Conn, secure bool) *conn {
+	c := &conn{Conn: nc, raw: nc, srv: s, tls: secure, spot: -1}
+	if !secure {
+		c.sock = newSocket(nc)
+	}
+	c.rideFn, c.blockedFn = c.ride, c.blocked
+	return c
+}
+
 // goneSignal is a channel that is made when somebody asks for it.
 type goneSignal struct {
+	wanted atomic.Bool
 	mu     sync.Mutex
-	wanted bool
 	ch     chan struct{}
 }
 
@@ -64,27 +86,22 @@ func (g *goneSignal) want() <-chan struct{} {
 	if g.ch == nil {
 		g.ch = make(chan struct{})
 	}
-	g.wanted = true
+	g.wanted.Store(true)
 	return g.ch
 }
 
-func (g *goneSignal) isWanted() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.wanted
-}
-
 func (g *goneSignal) rest() {
-	g.mu.Lock()
-	g.wanted = false
-	g.mu.Unlock()
+	if g.wanted.Load() {
+		g.mu.Lock()
+		g.wanted.Store(false)
+		g.mu.Unlock()
+	}
 }
 
 func (g *goneSignal) fire() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.wanted {
-		g.wanted = false
+	if g.wanted.Swap(false) {
 		close(g.ch)
 		g.ch = nil
 	}
@@ -100,54 +117,29 @@ type exchange struct {
 	send  sender
 }
 
-// The heads that stand in for a request: all that fasthttp has to know is the version, which decides
-// whether it may answer in chunks.
+// standIn is the head that fasthttp reads in place of a request that it is to answer.
+var standIn = []byte("GET / HTTP/1.1\r\nHost: t\r\n\r\n")
+
+// past is a deadline that has gone by: setting it makes a blocked call return. noDeadline is none.
 var (
-	token11 = []byte("GET / HTTP/1.1\r\nHost: t\r\n\r\n")
-	token10 = []byte("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+	past       = time.Unix(1, 0)
+	noDeadline time.Time
 )
 
-// past is a deadline that has gone by: setting it makes a blocked call return.
-var past = time.Unix(1, 0)
-
-// Read hands fasthttp the stand-in for the next request. It returns io.EOF when there is none.
+// Read serves requests until one is left for fasthttp to answer, and hands it the stand-in. It returns io.EOF when
+// none follows.
 func (c *conn) Read(p []byte) (int, error) {
 	if len(c.token) == 0 {
 		if c.x != nil || c.last { // fasthttp has no business reading inside a request
 			return 0, io.EOF
 		}
-		if err := c.next(); err != nil {
+		if err := c.drive(); err != nil {
 			return 0, err
 		}
 	}
 	n := copy(p, c.token)
 	c.token = c.token[n:]
 	return n, nil
-}
-
-// next waits for a request, without holding a buffer meanwhile, reads its head and prepares its exchange.
-func (c *conn) next() error {
-	clock := &c.srv.clock
-	c.in.enter(phaseIdle, clock.now())
-	err := c.rd.Await()
-	if !c.in.enter(phaseHead, clock.now()) || err != nil {
-		return c.end()
-	}
-	x := c.srv.exchanges.Get().(*exchange)
-	err = c.rd.ReadRequest(&x.req)
-	overdue := !c.in.enter(phaseQuiet, clock.now())
-	var bad *http1.Malformed
-	switch {
-	case overdue:
-		bad = errHeaderTimeout
-	case err != nil:
-		if bad = malformed(err); bad == nil {
-			c.srv.exchanges.Put(x)
-			return c.end()
-		}
-	}
-	c.begin(x, bad)
-	return nil
 }
 
 func malformed(err error) *http1.Malformed {
@@ -170,14 +162,10 @@ func (c *conn) begin(x *exchange, bad *http1.Malformed) {
 	x.Peer, x.TLS, x.Carrier = c.peer, c.tls, c
 	x.Started = time.Now()
 	x.send = sender{c: c}
-	c.x, c.started, c.failed = x, false, nil
-	c.token = token11
+	c.x, c.served, c.started, c.failed = x, false, false, nil
 	switch {
 	case bad != nil:
 		c.last, c.refused = true, true
-	case x.req.Minor == 0:
-		c.token = token10
-		fallthrough
 	default:
 		c.last = x.req.Close
 		if x.req.Length != 0 { // -1: chunked
@@ -186,9 +174,6 @@ func (c *conn) begin(x *exchange, bad *http1.Malformed) {
 		}
 	}
 }
-
-// pieces of at most this size are written at once, so that a slow client is seen to make progress.
-const writePiece = 128 << 10
 
 // Write sends what fasthttp has framed. The first bytes of an answer are its frame's head, complete,
 // and the field lines go in before its empty line.
@@ -199,7 +184,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	if c.x != nil && !c.started {
 		return c.writeHead(p)
 	}
-	return c.write(p)
+	return c.write(p, nil)
 }
 
 func (c *conn) writeHead(p []byte) (int, error) {
@@ -213,31 +198,60 @@ func (c *conn) writeHead(p []byte) (int, error) {
 	x.frame = append(x.frame[:0], p[:end+2]...)
 	x.frame = append(x.frame, x.block...)
 	x.frame = append(x.frame, p[end+2:]...)
-	if _, err := c.write(x.frame); err != nil {
+	if _, err := c.write(x.frame, nil); err != nil {
 		return 0, err
 	}
 	return len(p), nil
 }
 
-func (c *conn) write(p []byte) (n int, err error) {
+// write sends head and then body. While it waits for the client the sweeper watches its progress.
+func (c *conn) write(head, body []byte) (n int, err error) {
 	if c.failed != nil {
 		return 0, c.failed
 	}
+	c.waited = false
+	if c.sock != nil {
+		n, err = c.sock.send(head, body, c.blockedFn)
+	} else if n, err = c.writePieces(head); err == nil && len(body) > 0 {
+		var k int
+		k, err = c.writePieces(body)
+		n += k
+	}
+	if err != nil {
+		c.last, c.failed = true, err
+		return n, err
+	}
+	if c.waited {
+		c.out.enter(phaseQuiet, 0)
+		c.held.set(pinned{})
+	}
+	return n, nil
+}
+
+// blocked notes that sending has to wait; false when the sweeper has given the client up.
+func (c *conn) blocked(moved bool) bool {
+	if !c.waited {
+		c.waited, moved = true, true
+		c.held.set(c.holds)
+	}
+	return !moved || c.out.enter(phaseWriting, c.srv.clock.now())
+}
+
+// pieces of at most this size are written at once, so that a slow client is seen to make progress.
+const writePiece = 128 << 10
+
+func (c *conn) writePieces(p []byte) (n int, err error) {
 	for len(p) > 0 {
-		piece := p[:min(len(p), writePiece)]
-		if !c.out.enter(phaseWriting, c.srv.clock.now()) {
-			c.last, c.failed = true, os.ErrDeadlineExceeded
-			return n, c.failed
+		if !c.blocked(true) {
+			return n, os.ErrDeadlineExceeded
 		}
-		k, err := c.Conn.Write(piece)
+		k, err := c.Conn.Write(p[:min(len(p), writePiece)])
 		n += k
 		if err != nil {
-			c.last, c.failed = true, err
 			return n, err
 		}
 		p = p[k:]
 	}
-	c.out.enter(phaseQuiet, 0)
 	return n, nil
 }
 
@@ -255,7 +269,7 @@ func (c *conn) Interim(status int, fields field.List) error {
 	if err := c.raw.SetWriteDeadline(time.Now().Add(interimTime)); err != nil {
 		return err
 	}
-	if _, err := c.write(b); err != nil {
+	if _, err := c.write(b, nil); err != nil {
 		return err
 	}
 	return c.raw.SetWriteDeadline(time.Time{})
@@ -272,16 +286,15 @@ func (c *conn) TakeOver(res *proxy.Response, run func(net.Conn, []byte)) error {
 	b := appendStatusLine(make([]byte, 0, 1024), res.Status)
 	b = http1.AppendFields(b, res.Fields)
 	b = append(b, "\r\n"...)
-	if _, err := c.write(b); err != nil {
+	if _, err := c.write(b, nil); err != nil {
 		return err
 	}
 	early := bytes.Clone(c.rd.Buffered())
 	c.rd.Reset(nil)
-	client := c.Conn
-	if p, ok := client.(*prefixed); ok && len(p.early) == 0 {
-		client = p.Conn // so that the tunnel sees the socket itself
+	if c.sock != nil && len(c.sock.early) > 0 {
+		early = append(early, c.sock.early...)
 	}
-	run(client, early)
+	run(c.Conn, early)
 	return nil
 }
 
@@ -292,8 +305,7 @@ func (c *conn) finish(err error) {
 		return
 	}
 	c.gone.rest()
-	c.up.reset()
-	c.held.set(0, 0)
+	c.holds = pinned{}
 	c.settleBody()
 	x.send.settle(err)
 	c.srv.handler.Finish(&x.Exchange, x.send.sent, err)
@@ -308,6 +320,7 @@ func (c *conn) settleBody() {
 	if c.x.Body == nil {
 		return
 	}
+	c.up.reset()
 	if !c.x.body.Done() {
 		c.last = true
 	}
@@ -320,6 +333,13 @@ func (c *conn) settleBody() {
 // at once would reset the connection and could destroy the answer before the client has read it
 // (RFC 9112 §9.6).
 func (c *conn) Close() error {
+	if c.napping {
+		return nil // fasthttp lets go; the parking takes over
+	}
+	if c.reading != nil {
+		c.srv.exchanges.Put(c.reading)
+		c.reading = nil
+	}
 	if c.x != nil {
 		c.finish(c.verdict())
 	}

@@ -13,9 +13,15 @@ type held struct {
 	bytes atomic.Int64
 }
 
-func (h *held) set(id uint64, n int64) {
-	h.id.Store(id)
-	h.bytes.Store(n)
+// pinned is an object by its id, and the bytes that sending from it keeps in memory.
+type pinned struct {
+	id    uint64
+	bytes int64
+}
+
+func (h *held) set(p pinned) {
+	h.id.Store(p.id)
+	h.bytes.Store(p.bytes)
 }
 
 const (

@@ -99,16 +99,18 @@ func (r *registry) each(f func(*conn)) {
 	}
 }
 
-// sample calls f for up to n connections of one shard.
+// sample calls f for up to n connections, from a random place on.
 func (r *registry) sample(n int, from uint32, f func(*conn)) {
-	s := &r.shards[from%shards]
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.conns) == 0 {
-		return
-	}
-	at := int(from/shards) % len(s.conns)
-	for i := 0; i < min(n, len(s.conns)); i++ {
-		f(s.conns[(at+i)%len(s.conns)])
+	for i := range uint32(shards) {
+		s := &r.shards[(from+i)%shards]
+		s.mu.Lock()
+		k := min(n, len(s.conns))
+		for j := range k {
+			f(s.conns[(int(from/shards)+j)%len(s.conns)])
+		}
+		s.mu.Unlock()
+		if n -= k; n == 0 {
+			return
+		}
 	}
 }

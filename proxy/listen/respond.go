@@ -9,7 +9,7 @@ import (
 	"github.com/tzero-edge/tzero/proxy"
 )
 
-// handle serves the request that the door has let in.
+// handle answers the request that has walked its journey in the lane and is not the lane's to answer.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	c, ok := ctx.Conn().(*conn)
 	if !ok || c.x == nil {
@@ -17,34 +17,18 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 		ctx.SetConnectionClose()
 		return
 	}
-	x := c.x
-	s.handler.Serve(&x.Exchange)
 	if c.taken {
 		ctx.SetConnectionClose()
 		return
 	}
-	if x.Body != nil && !x.body.Done() {
-		// What is left of the content would have to be read before the next request. Its size is the
-		// client's choice, so the connection ends instead.
-		c.last, c.refused = true, true
-	}
-	if s.draining.Load() {
-		c.last = true
-	}
-	c.respond(ctx, &x.Res)
+	c.respond(ctx, &c.x.Res)
 }
 
-// respond gives fasthttp the frame, status and length, and keeps the field lines for Write.
+// respond gives fasthttp content of unknown length, to be sent in chunks, and keeps the field lines for Write.
 func (c *conn) respond(ctx *fasthttp.RequestCtx, res *proxy.Response) {
 	x := c.x
-	c.last = c.last || res.Close
-	c.held.set(res.Object, res.Holds)
 	x.block = http1.AppendFields(x.block[:0], res.Fields)
-	x.send = sender{c: c, ctx: ctx}
-	if res.Stream != nil && res.Length < 0 && x.req.Minor == 0 {
-		c.respondUntilClose(ctx, res)
-		return
-	}
+	x.send = sender{c: c, ctx: ctx, body: res.Stream}
 	r := &ctx.Response
 	r.SetStatusCode(res.Status)
 	if res.Status >= 400 {
@@ -55,53 +39,12 @@ func (c *conn) respond(ctx *fasthttp.RequestCtx, res *proxy.Response) {
 	if c.last {
 		r.SetConnectionClose()
 	}
-	switch {
-	case res.NoBody:
-		r.SkipBody = true
-		if res.Length >= 0 && res.Status >= 200 && res.Status != 204 {
-			x.block = http1.AppendContentLength(x.block, res.Length)
-		}
-		if res.Stream != nil {
-			x.send.body = res.Stream
-		}
-	case res.Stream != nil:
-		x.send.body = res.Stream
-		r.ImmediateHeaderFlush = res.Flush
-		if res.Length < 0 && len(res.Trailer) > 0 {
-			_ = r.Header.AddTrailerBytes(res.Trailer) // names that no trailer may use are left out
-		}
-		r.SetBodyStream(&x.send, int(res.Length))
-	default:
-		x.send.bytes = len(res.Bytes)
-		r.SetBodyRaw(res.Bytes)
+	r.ImmediateHeaderFlush = res.Flush
+	if len(res.Trailer) > 0 {
+		_ = r.Header.AddTrailerBytes(res.Trailer) // names that no trailer may use are left out
 	}
+	r.SetBodyStream(&x.send, -1)
 }
-
-// respondUntilClose answers an HTTP/1.0 client with content of unknown length: it knows no chunks, so
-// the end of the connection is the end of the content (RFC 9112 §6.3).
-func (c *conn) respondUntilClose(ctx *fasthttp.RequestCtx, res *proxy.Response) {
-	x := c.x
-	c.last = true
-	b := appendStatusLine(x.frame[:0], res.Status)
-	b = append(b, x.block...)
-	b = append(b, "Connection: close\r\n\r\n"...)
-	x.frame = b
-	x.send.body = res.Stream
-	_, err := c.write(b)
-	if err == nil && !res.NoBody {
-		_, err = x.send.WriteTo(writerFunc(c.write))
-	}
-	x.send.settle(err)
-	c.taken = true
-	ctx.SetConnectionClose()
-	if err == nil {
-		c.finish(nil)
-	}
-}
-
-type writerFunc func([]byte) (int, error)
-
-func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 func appendStatusLine(b []byte, status int) []byte {
 	text := proxy.StatusText(status)
@@ -111,16 +54,38 @@ func appendStatusLine(b []byte, status int) []byte {
 	return http1.AppendStatusLine(b, status, text)
 }
 
-// sender is the content as fasthttp pulls it: it counts what was sent, adds the trailer section and
-// closes the stream exactly once.
+// sender is an answer's content on its way: it counts what was sent and closes the stream exactly once. In the
+// lane it writes the frame, too; otherwise fasthttp pulls from it, and it adds the trailer section.
 type sender struct {
 	c     *conn
-	ctx   *fasthttp.RequestCtx
+	ctx   *fasthttp.RequestCtx // nil in the lane
 	body  proxy.Stream
-	bytes int
+	begun bool // in the lane: the head is out
 	sent  int64
 
 	failed error // the stream's, or of sending it
+}
+
+// begin sends the head, if it is not out, together with the first piece of content.
+func (s *sender) begin(p []byte) error {
+	s.begun = true
+	x := s.c.x
+	if len(p) <= inline {
+		x.frame, p = append(x.frame, p...), nil
+	}
+	_, err := s.c.write(x.frame, p)
+	return err
+}
+
+// Write sends a piece of content.
+func (s *sender) Write(p []byte) (int, error) {
+	if s.begun {
+		return s.c.write(p, nil)
+	}
+	if err := s.begin(p); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 func (s *sender) Read(p []byte) (int, error) {
@@ -164,9 +129,5 @@ func (s *sender) settle(err error) {
 	if s.body != nil {
 		s.body.Close(err)
 		s.body = nil
-	}
-	if err == nil && s.bytes > 0 {
-		s.sent = int64(s.bytes)
-		s.bytes = 0
 	}
 }

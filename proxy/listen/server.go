@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -51,6 +52,8 @@ type Server struct {
 	settings  atomic.Pointer[settings]
 	listeners []*listener
 	reg       registry
+	parking   *parking // of idle connections
+	napAfter  int64    // ms
 	accepting acceptState
 	draining  atomic.Bool
 	counters  counters
@@ -72,7 +75,7 @@ type listener struct {
 
 // New binds the listeners. Nothing is accepted before Run.
 func New(h Handler, set Settings, log *slog.Logger) (*Server, error) {
-	s := &Server{handler: h, log: log}
+	s := &Server{handler: h, log: log, napAfter: napAfter}
 	s.clock.start = time.Now()
 	s.exchanges.New = func() any { return new(exchange) }
 	s.fast = &fasthttp.Server{
@@ -96,6 +99,11 @@ func New(h Handler, set Settings, log *slog.Logger) (*Server, error) {
 			return nil, err
 		}
 		s.listeners = append(s.listeners, l)
+	}
+	var err error
+	if s.parking, err = newParking(); err != nil {
+		s.closeListeners()
+		return nil, err
 	}
 	s.settings.Store(withDefaults(set))
 	return s, nil
@@ -190,6 +198,8 @@ func (s *Server) Run(ctx context.Context, patience func() (think, grace time.Dur
 	work, stop := context.WithCancel(context.Background())
 	var loops errgroup.Group
 	loops.Go(func() error { s.tick(work); return nil })
+	loops.Go(func() error { return s.parking.run(s.wake) })
+	loops.Go(func() error { s.release(work); return nil })
 	var accepts errgroup.Group
 	for _, l := range s.listeners {
 		accepts.Go(func() error { return s.accept(l) })
@@ -198,8 +208,8 @@ func (s *Server) Run(ctx context.Context, patience func() (think, grace time.Dur
 	s.drain(patience())
 	err := accepts.Wait()
 	stop()
-	_ = loops.Wait()
-	return err
+	s.parking.close()
+	return errors.Join(err, loops.Wait())
 }
 
 func (s *Server) closeListeners() {
@@ -223,10 +233,13 @@ func (s *Server) drain(think, grace time.Duration) {
 		s.endIdle(think)
 		return s.reg.len()
 	})
+	var parked []*conn
 	s.reg.each(func(c *conn) {
 		s.counters.cut.Add(1)
-		_ = c.raw.Close()
+		c.cut()
+		parked = append(parked, c)
 	})
+	s.endParked(parked)
 	s.handler.GiveUp()
 	s.conns.Wait()
 }
@@ -250,12 +263,17 @@ func (l *listener) stopQueueing() {
 // drain was not told that it is the last: it comes to rest later than the others, and has the same time to think.
 func (s *Server) endIdle(think time.Duration) {
 	now := s.clock.now()
+	var parked []*conn
 	s.reg.each(func(c *conn) {
-		p, lasted, word := c.in.read(now)
-		if p == phaseIdle && lasted >= think.Milliseconds() && c.in.poke(word) {
+		switch p, lasted, word := c.in.read(now); {
+		case lasted < think.Milliseconds():
+		case p == phaseParked:
+			parked = append(parked, c)
+		case p == phaseIdle && c.in.poke(word):
 			_ = c.raw.SetReadDeadline(past)
 		}
 	})
+	s.endParked(parked)
 }
 
 // wait returns when left reports 0 or the time is over.
@@ -273,18 +291,37 @@ func (s *Server) wait(d time.Duration, left func() int) {
 	}
 }
 
-// serve runs one connection from the handshake to its end.
+// serve runs one connection from the handshake to its end or its first nap.
 func (s *Server) serve(c *conn, l *listener) {
-	defer s.conns.Done()
 	if err := s.greet(c, l); err != nil {
 		s.counters.handshakes.Add(1)
 		s.tell(c, err)
 		s.remove(c)
 		_ = c.raw.Close()
+		s.conns.Done()
 		return
 	}
-	c.rd = http1.NewReader(c.Conn, s.settings.Load().Limits.heads())
-	_ = s.fast.ServeConn(c) // whatever went wrong has been told by Finish
+	var from io.Reader = c.Conn
+	if c.sock != nil {
+		from = c.sock
+	}
+	c.rd = http1.NewReader(from, s.settings.Load().Limits.heads())
+	s.attend(c)
+}
+
+// attend has fasthttp run the connection until it ends or goes to the parking.
+func (s *Server) attend(c *conn) {
+	for {
+		_ = s.fast.ServeConn(c) // whatever went wrong has been told by Finish
+		if !c.napping {
+			s.conns.Done()
+			return
+		}
+		c.napping = false
+		if s.parking.park(c) {
+			return // c is no longer ours
+		}
+	}
 }
 
 // tell logs a failed greeting, once a second at most: anybody can make them fail.

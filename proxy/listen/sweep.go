@@ -41,8 +41,16 @@ func (s *Server) sweep() {
 	if s.reg.len() > set.maxConns/10*9 {
 		idle, head = idle/4, head/4
 	}
+	var parked []*conn
 	s.reg.each(func(c *conn) {
 		p, lasted, word := c.in.read(now)
+		switch {
+		case p == phaseParked && lasted > idle:
+			s.counters.overdue[phaseIdle].Add(1)
+			parked = append(parked, c)
+		case p == phaseIdle && lasted > s.napAfter && lasted <= idle && !s.draining.Load() && s.parking.takes(c) && c.in.move(word, phaseNap):
+			_ = c.raw.SetReadDeadline(past)
+		}
 		if (p == phaseIdle && lasted > idle || p == phaseHead && lasted > head ||
 			p == phaseBody && (lasted > body || c.up.tooSlow(now, lasted, rate))) && c.in.poke(word) {
 			s.counters.overdue[p].Add(1)
@@ -53,11 +61,12 @@ func (s *Server) sweep() {
 			s.counters.overdue[p].Add(1)
 			_ = c.raw.SetWriteDeadline(past)
 		}
-		if c.gone.isWanted() && hasLeft(c) {
+		if c.gone.wanted.Load() && hasLeft(c) {
 			s.counters.left.Add(1)
 			c.gone.fire()
 		}
 	})
+	s.endParked(parked)
 	s.unpin(now, int64(set.Limits.SlowReaders))
 }
 
@@ -85,7 +94,13 @@ func (k *candidate) offer(c *conn, half *watch, age int64, word uint64) {
 
 // end pokes the candidate; false when there is none or it has moved on.
 func (k *candidate) end() bool {
-	if k.c == nil || !k.half.poke(k.word) {
+	if k.c == nil {
+		return false
+	}
+	if phase(k.word>>56) == phaseParked {
+		return k.c.srv.endParked([]*conn{k.c}) == 1
+	}
+	if !k.half.poke(k.word) {
 		return false
 	}
 	_ = k.c.raw.SetDeadline(past)
@@ -101,7 +116,7 @@ func (s *Server) evict(n int) int {
 		var quiet, slow candidate
 		s.reg.sample(64, rand.Uint32(), func(c *conn) {
 			p, lasted, word := c.in.read(now)
-			if p == phaseIdle && lasted > justCame || p == phaseHead && lasted > slowHead {
+			if (p == phaseIdle || p == phaseParked) && lasted > justCame || p == phaseHead && lasted > slowHead {
 				quiet.offer(c, &c.in, lasted, word)
 			}
 			if p, lasted, word := c.out.read(now); p == phaseWriting && lasted > slowRead {

@@ -11,6 +11,8 @@ const (
 	phaseHead                 // inside a request's header section
 	phaseBody                 // waiting for content
 	phaseWriting              // the client has to take what we send
+	phaseNap                  // the sweeper asked it to wait in the parking
+	phaseParked               // it waits there
 	phasePoked                // the sweeper declared it overdue
 )
 
@@ -23,9 +25,11 @@ const (
 type watch struct{ v atomic.Uint64 }
 
 // enter begins a phase and reports whether the half is still wanted.
-func (w *watch) enter(p phase, now int64) bool {
-	old := w.v.Swap(uint64(p)<<56 | uint64(now))
-	return phase(old>>56) != phasePoked
+func (w *watch) enter(p phase, now int64) bool { return w.swap(p, now) != phasePoked }
+
+// swap begins a phase and returns the one before.
+func (w *watch) swap(p phase, now int64) phase {
+	return phase(w.v.Swap(uint64(p)<<56|uint64(now)) >> 56)
 }
 
 // read returns the phase, how long it has lasted, and the word to hand to poke.
@@ -35,6 +39,9 @@ func (w *watch) read(now int64) (p phase, lasted int64, word uint64) {
 }
 
 // poke declares the half overdue if it is still where read saw it.
-func (w *watch) poke(word uint64) bool {
-	return w.v.CompareAndSwap(word, uint64(phasePoked)<<56|word&(1<<56-1))
+func (w *watch) poke(word uint64) bool { return w.move(word, phasePoked) }
+
+// move puts the half into another phase, without touching the time, if it is still where read saw it.
+func (w *watch) move(word uint64, p phase) bool {
+	return w.v.CompareAndSwap(word, uint64(p)<<56|word&(1<<56-1))
 }

@@ -1,0 +1,270 @@
+package listen
+
+import (
+	"errors"
+	"io"
+	"os"
+
+	"github.com/tzero-edge/tzero/internal/http1"
+	"github.com/tzero-edge/tzero/proxy"
+)
+
+// The lane answers what can be answered in one go, without fasthttp hearing of it: content that lies in
+// memory, and content of known length that arrives. A connection enters it in Read, when fasthttp asks for a
+// request, and comes out with a request that is fasthttp's: what has to be sent in chunks or until the
+// connection ends. Such a request has walked its journey already; only its answer is left.
+
+// drive serves requests until one is fasthttp's (nil), or none follows (an error).
+func (c *conn) drive() error {
+	for {
+		if c.sock != nil {
+			if err := c.sock.ride(c.rideFn); err != nil {
+				if again, err := c.woke(err); !again {
+					return err
+				}
+				continue
+			}
+		} else if err := c.await(); err != nil {
+			if again, err := c.woke(err); !again {
+				return err
+			}
+			continue
+		}
+		// What the ride cannot do waits: the rest of a head, content, a change of protocol.
+		switch {
+		case c.parting != nil:
+			return c.parting
+		case c.x == nil:
+			if err := c.head(); err != nil {
+				return err
+			}
+		}
+		if c.served || !c.answer() {
+			return nil // with the stand-in to read
+		}
+		if c.last {
+			return io.EOF
+		}
+	}
+}
+
+// ride serves the requests that are here. It runs inside the poller's callback: false waits for more, true
+// leaves the lane, with c.x for a request that has to be served outside, or c.parting for the end.
+func (c *conn) ride() bool {
+	for {
+		switch err := c.await(); err {
+		case nil:
+		case errDry:
+			return false
+		default:
+			c.parting = c.end()
+			return true
+		}
+		switch err := c.head(); {
+		case err == errDry:
+			return true
+		case err != nil:
+			c.parting = err
+			return true
+		case c.x.Body != nil || c.x.req.Upgrade != nil:
+			return true // they read from the connection, whose lock the ride holds
+		case !c.answer():
+			return true
+		case c.last:
+			c.parting = io.EOF
+			return true
+		}
+		c.sock.trusting = true
+	}
+}
+
+// await waits for the first byte of a request, without holding a buffer meanwhile.
+func (c *conn) await() error {
+	if len(c.rd.Buffered()) > 0 {
+		return nil
+	}
+	if !c.idle {
+		c.idle = true
+		c.in.enter(phaseIdle, c.srv.clock.now())
+	}
+	return c.rd.Await()
+}
+
+// woke decides what an error means that ended the wait for a request: the connection's end; or somebody's wish
+// to see it moved, which sets a deadline that has gone by.
+func (c *conn) woke(err error) (again bool, _ error) {
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return false, c.end()
+	}
+	switch p, _, _ := c.in.read(0); p {
+	case phasePoked:
+		return false, c.end()
+	case phaseNap:
+		c.rouse()
+		c.napping = true
+		return false, io.EOF
+	}
+	c.rouse() // the deadline outlived its reason
+	return true, nil
+}
+
+// rouse takes back the deadline by which the sweeper asked for a nap. The sweeper sets it under the shard's
+// lock: once that is free, the deadline is set, and can be cleared.
+func (c *conn) rouse() {
+	c.shard.mu.Lock()
+	c.shard.mu.Unlock() //nolint:staticcheck // waiting is all
+	_ = c.raw.SetReadDeadline(noDeadline)
+}
+
+// head reads the head of the request that has begun, and prepares its exchange. In a ride it returns errDry when
+// the head is not whole yet; the next call goes on with it, outside.
+func (c *conn) head() error {
+	x := c.reading
+	if x == nil {
+		if !c.leaveIdle() {
+			return c.end()
+		}
+		x = c.srv.exchanges.Get().(*exchange)
+	}
+	waits := c.sock == nil || !c.sock.riding
+	if waits {
+		c.in.enter(phaseHead, c.srv.clock.now())
+	}
+	err := c.rd.ReadRequest(&x.req)
+	if err == errDry {
+		c.reading = x
+		return err
+	}
+	c.reading = nil
+	overdue := waits && !c.in.enter(phaseQuiet, 0)
+	var bad *http1.Malformed
+	switch {
+	case overdue:
+		bad = errHeaderTimeout
+	case err != nil:
+		if bad = malformed(err); bad == nil {
+			c.srv.exchanges.Put(x)
+			return c.end()
+		}
+	}
+	c.begin(x, bad)
+	return nil
+}
+
+// leaveIdle ends the wait for a request; false when the sweeper has given the connection up.
+func (c *conn) leaveIdle() bool {
+	if !c.idle {
+		return true
+	}
+	c.idle = false
+	switch c.in.swap(phaseQuiet, 0) {
+	case phasePoked:
+		return false
+	case phaseNap:
+		c.rouse()
+	}
+	return true
+}
+
+// answer serves the request and sends the answer, if it is the lane's to send. Otherwise it leaves the answer
+// to fasthttp and reports false.
+func (c *conn) answer() bool {
+	x := c.x
+	c.serve()
+	if c.taken || !direct(&x.Res, x.req.Minor) {
+		c.served, c.token = true, standIn
+		return false
+	}
+	err := c.sendDirect(&x.Res)
+	if err != nil {
+		c.last = true
+	}
+	c.finish(err)
+	return true
+}
+
+// serve walks the journey.
+func (c *conn) serve() {
+	x := c.x
+	c.srv.handler.Serve(&x.Exchange)
+	if x.Body != nil && !x.body.Done() {
+		// What is left of the content would have to be read before the next request. Its size is the
+		// client's choice, so the connection ends instead.
+		c.last, c.refused = true, true
+	}
+	if x.Res.Close || c.srv.draining.Load() {
+		c.last = true
+	}
+}
+
+// direct reports whether an answer is the lane's to send: all but chunks are.
+func direct(res *proxy.Response, minor int) bool {
+	return res.Stream == nil || res.NoBody || res.Length >= 0 || minor == 0
+}
+
+// inline is the largest content that is copied behind its head, which is cheaper than a second piece.
+const inline = 16 << 10
+
+// sendDirect writes the answer, small content together with its head. Without a length the content ends with the
+// connection: an HTTP/1.0 client knows no chunks (RFC 9112 §6.3).
+func (c *conn) sendDirect(res *proxy.Response) error {
+	x := c.x
+	c.started = true
+	c.holds = pinned{res.Object, res.Holds}
+	if res.Stream != nil {
+		x.send.body = res.Stream
+		c.last = c.last || res.Length < 0
+	}
+	x.frame = c.appendHead(x.frame[:0], res)
+	switch {
+	case res.NoBody:
+		return x.send.begin(nil)
+	case res.Stream != nil:
+		return c.sendStream(res)
+	}
+	n, err := x.send.Write(res.Bytes)
+	x.send.sent = int64(n)
+	return err
+}
+
+// appendHead appends the answer's head, its framing first, as fasthttp has it.
+func (c *conn) appendHead(b []byte, res *proxy.Response) []byte {
+	b = appendStatusLine(b, res.Status)
+	length := res.Length
+	if res.Stream == nil && !res.NoBody {
+		length = int64(len(res.Bytes))
+	}
+	if length >= 0 && res.Status >= 200 && res.Status != 204 {
+		b = http1.AppendContentLength(b, length)
+	}
+	switch {
+	case c.last:
+		b = append(b, "Connection: close\r\n"...)
+	case c.x.req.Minor == 0:
+		b = append(b, "Connection: keep-alive\r\n"...)
+	}
+	b = http1.AppendFields(b, res.Fields)
+	return append(b, "\r\n"...)
+}
+
+// sendStream sends content as it arrives. Its first piece goes out with the head unless the head is wanted
+// earlier.
+func (c *conn) sendStream(res *proxy.Response) error {
+	s := &c.x.send
+	if res.Flush {
+		if err := s.begin(nil); err != nil {
+			return err
+		}
+	}
+	n, err := s.body.WriteTo(s)
+	s.sent = n
+	switch {
+	case err != nil:
+	case res.Length >= 0 && n != res.Length:
+		err = io.ErrUnexpectedEOF
+	case !s.begun:
+		err = s.begin(nil)
+	}
+	s.failed = err
+	return err
+}
