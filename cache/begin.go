@@ -18,7 +18,7 @@ func (c *Cache) Begin(q *Request, res *Result, head Head, body Body, asked, now 
 	c.count.add(countFill)
 	c.relieve()
 	f := &Fill{c: c, class: q.class(), status: head.Status, total: head.Length, primary: q.hash, asked: asked}
-	f.judged = rfc9111.Assess(q.judged(), &rfc9111.Response{Status: head.Status, Fields: head.Fields},
+	f.judged = rfc9111.Assess(q.judged(), head.judged(),
 		&q.Policy.rules, asked, now)
 	f.reason = c.refuses(q, res, &head, f.judged.Reason)
 	switch {
@@ -30,7 +30,7 @@ func (c *Cache) Begin(q *Request, res *Result, head Head, body Body, asked, now 
 	}
 	ready := body.Ready()
 	f.shareable = f.transient || f.judged.Traits&rfc9111.TraitShareable != 0
-	d := draft{id: c.ids.Add(1), status: head.Status, lines: head.Fields, received: now, judged: &f.judged}
+	d := draft{id: c.ids.Add(1), status: head.Status, lines: head.Fields, own: head.Own, received: now, judged: &f.judged}
 	if reason := c.register(q, f, &d, &head); reason != "" {
 		f.reason = reason
 		return c.uncacheable(q, res, f, now)
@@ -43,7 +43,7 @@ func (c *Cache) Begin(q *Request, res *Result, head Head, body Body, asked, now 
 // say, without the Fill that nobody but the caller would ever look at. Where it says nothing, Begin is to be
 // asked. Answers that are marked as uncacheable are nearly always so again, and this is what they cost.
 func (c *Cache) Declines(q *Request, res *Result, head *Head, now time.Time) Reason {
-	forbidden := rfc9111.Forbids(q.judged(), &rfc9111.Response{Status: head.Status, Fields: head.Fields}, &q.Policy.rules)
+	forbidden := rfc9111.Forbids(q.judged(), head.judged(), &q.Policy.rules)
 	reason := c.refuses(q, res, head, forbidden)
 	if reason == "" || q.sharesError(res, head, reason) {
 		return ""
@@ -55,6 +55,10 @@ func (c *Cache) Declines(q *Request, res *Result, head *Head, now time.Time) Rea
 
 func (q *Request) judged() *rfc9111.Request {
 	return &rfc9111.Request{Method: q.Method, Fields: q.Fields, HasQuery: q.HasQuery, HasBody: q.HasBody}
+}
+
+func (h *Head) judged() *rfc9111.Response {
+	return &rfc9111.Response{Status: h.Status, Fields: h.Fields, Own: h.Own}
 }
 
 // refuses adds to the RFC's judgement what this cache cannot or will not hold.

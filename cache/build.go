@@ -18,6 +18,7 @@ type draft struct {
 	key      []byte // primary key and selecting suffix
 	primary  int
 	lines    field.List
+	own      field.List // lines that speak to this cache alone
 	received time.Time
 	judged   *rfc9111.Assessment
 }
@@ -36,19 +37,24 @@ func (d *draft) build(size int) (b []byte, ok bool) {
 	if !date {
 		block += len("Date: Mon, 02 Jan 2006 15:04:05 GMT\r\n")
 	}
-	if block > maxHeadBlock || len(lines) >= math.MaxUint16 {
+	own := d.own.Size()
+	if block+own > maxHeadBlock || len(lines) >= math.MaxUint16 {
 		return nil, false
 	}
 	n := len(lines)
 	if !date {
 		n++
 	}
-	fixed := headSize + len(d.key) + n*lineSize + block
+	fixed := headSize + len(d.key) + n*lineSize + block + own
 	b = slices.Grow([]byte(nil), fixed+size)[:headSize]
 	d.numbers(b, n, block)
+	binary.LittleEndian.PutUint32(b[atOwn:], uint32(own))
 	b = append(b, d.key...)
 	b = d.table(b, lines, date)
 	b = d.block(b, lines, date)
+	for _, f := range d.own {
+		b = appendLine(b, f)
+	}
 	return b, true
 }
 
@@ -150,10 +156,7 @@ func le16(b []byte, at int) uint16 { return binary.LittleEndian.Uint16(b[at:]) }
 
 func (d *draft) block(b []byte, lines field.List, date bool) []byte {
 	for _, f := range lines {
-		b = append(b, f.Name...)
-		b = append(b, ": "...)
-		b = append(b, f.Value...)
-		b = append(b, "\r\n"...)
+		b = appendLine(b, f)
 	}
 	if !date {
 		b = append(b, "Date: "...)
@@ -161,6 +164,13 @@ func (d *draft) block(b []byte, lines field.List, date bool) []byte {
 		b = append(b, "\r\n"...)
 	}
 	return b
+}
+
+func appendLine(b []byte, f field.Field) []byte {
+	b = append(b, f.Name...)
+	b = append(b, ": "...)
+	b = append(b, f.Value...)
+	return append(b, "\r\n"...)
 }
 
 // finish returns the object in b, whose body is everything from bodyAt on. A blob that was grown far beyond

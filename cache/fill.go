@@ -14,7 +14,8 @@ import (
 type Head struct {
 	Status int
 	Fields field.List
-	Length int64 // of the body; -1 where it is not known
+	Own    field.List // lines that speak to this cache alone (Policy.Own): kept, and not sent on
+	Length int64      // of the body; -1 where it is not known
 	// UntilClose says that nothing but the end of the connection ends the body: such a response is never
 	// stored, since nobody can tell whether it is whole (RFC 9112 §6.3).
 	UntilClose bool

@@ -15,12 +15,13 @@ func (c *Cache) Freshen(q *Request, res *Result, head Head, asked, now time.Time
 	c.count.add(countFill)
 	old := res.Object
 	lines := rfc9111.Merge(old.Fields(nil), arrived(head.Fields, now))
+	own := rfc9111.Merge(old.Own(nil), head.Own)
 	f := &Fill{c: c, class: q.class(), status: old.Status(), total: int64(len(old.Body())), primary: q.hash, asked: asked}
-	f.judged = rfc9111.Assess(q.judged(), &rfc9111.Response{Status: old.Status(), Fields: lines},
+	f.judged = rfc9111.Assess(q.judged(), &rfc9111.Response{Status: old.Status(), Fields: lines, Own: own},
 		&q.Policy.rules, asked, now)
 	f.reason = f.judged.Reason
 	f.shareable = f.judged.Traits&rfc9111.TraitShareable != 0
-	d := draft{id: old.ID(), epoch: old.Epoch(), status: old.Status(), lines: lines, received: now, judged: &f.judged}
+	d := draft{id: old.ID(), epoch: old.Epoch(), status: old.Status(), lines: lines, own: own, received: now, judged: &f.judged}
 	entered := c.enter()
 	if !entered && f.reason == "" {
 		f.reason = BypassClosing

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
 	"time"
@@ -32,16 +33,17 @@ import (
 //	84 u32  length of the body
 //	88 u16  line number of ETag, counted from 1; 0 where there is none
 //	90 u16  line number of Last-Modified, likewise
-//	92 u32  reserved
-//	96 key · n × (u32 offset in the header block, u16 name length, u16 value length) · header block · body
+//	92 u32  length of our own lines
+//	96 key · n × (u32 offset in the header block, u16 name length, u16 value length) · header block · own lines · body
 //
 // The header block is in wire form, "Name: value CRLF" per line, so that a hit copies it in one piece. It has
-// no Content-Length, no Age and no connection fields: those belong to each answer.
+// no Content-Length, no Age and no connection fields: those belong to each answer. Our own lines have the same form:
+// they spoke to this cache, are not sent on, and count again when a 304 freshens the response.
 //
 // The key is the primary key, followed for a negotiated response by the selecting suffix (see vary.go). A
 // vary record has the primary key and a body of field names; a derived encoding has its source's key.
 const (
-	layoutVersion = 1
+	layoutVersion = 2
 	headSize      = 96
 
 	kindObject  = 1
@@ -53,7 +55,7 @@ const (
 	atModified, atAge, atLifetime             = 40, 48, 56
 	atWhileStale, atIfError                   = 64, 68
 	atKeyLen, atPrimary, atHead, atBody       = 72, 76, 80, 84
-	atETagLine, atModifiedLine                = 88, 90
+	atETagLine, atModifiedLine, atOwn         = 88, 90, 92
 	lineSize                                  = 8
 	noTime                              int64 = math.MinInt64
 )
@@ -111,9 +113,22 @@ func (o Object) Head() []byte {
 	return o.b[at : at+o.u32(atHead)]
 }
 
+// Own appends the lines that spoke to this cache alone; the slices point into the object.
+func (o Object) Own(dst field.List) field.List {
+	at := o.headAt() + o.u32(atHead)
+	for b := o.b[at : at+o.u32(atOwn)]; len(b) > 0; {
+		var line []byte
+		line, b, _ = bytes.Cut(b, []byte("\r\n"))
+		if name, value, ok := bytes.Cut(line, []byte(": ")); ok {
+			dst = append(dst, field.Field{Name: name, Value: value})
+		}
+	}
+	return dst
+}
+
 // Body is the stored content.
 func (o Object) Body() []byte {
-	at := o.headAt() + o.u32(atHead)
+	at := o.headAt() + o.u32(atHead) + o.u32(atOwn)
 	return o.b[at : at+o.u32(atBody) : at+o.u32(atBody)]
 }
 
@@ -229,8 +244,8 @@ func Decode(b []byte) (Object, bool) {
 		return Object{}, false
 	}
 	keyLen, primary := int64(o.u32(atKeyLen)), int64(o.u32(atPrimary))
-	head, body, lines := int64(o.u32(atHead)), int64(o.u32(atBody)), int64(o.Lines())
-	if headSize+keyLen+lines*lineSize+head+body != int64(len(b)) || primary > keyLen {
+	head, own, body, lines := int64(o.u32(atHead)), int64(o.u32(atOwn)), int64(o.u32(atBody)), int64(o.Lines())
+	if headSize+keyLen+lines*lineSize+head+own+body != int64(len(b)) || primary > keyLen {
 		return Object{}, false
 	}
 	for i := range int(lines) {

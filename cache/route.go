@@ -2,6 +2,8 @@ package cache
 
 import (
 	"bytes"
+	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +21,8 @@ type RouteConfig struct {
 	Query          QueryConfig   `yaml:"query" doc:"Which query parameters tell pages apart."`
 	PrivateCookies []string      `yaml:"private_cookies" doc:"Names of cookies that make a request private: it passes the cache by. A name may end in *. Other cookies do not count."`
 	SetCookie      string        `yaml:"set_cookie" enum:"refuse|store" doc:"A response with Set-Cookie is not stored (refuse), or stored as RFC 9111 permits (store)."`
+	Targeted       []string      `yaml:"targeted" enum:"Tzero-Cache-Control|CDN-Cache-Control|Surrogate-Control" doc:"Response fields that outweigh Cache-Control and Expires, the first one present wins (RFC 9213): Tzero-Cache-Control, CDN-Cache-Control, Surrogate-Control. The first and the last end here; CDN-Cache-Control is sent on. With Surrogate-Control in the list the origin is sent Surrogate-Capability."`
+	StoreStatuses  []int         `yaml:"store_statuses" doc:"Statuses that are stored although they speak about one request's form, so that a stranger could break a page for all: 400, 408, 413, 414, 417, 505."`
 	MaxObject      conf.Size     `yaml:"max_object" doc:"Largest response that is stored for this route; 0B means the cache's own limit."`
 	HTMLMax        conf.Duration `yaml:"html_max" doc:"Longest time that HTML is kept in mode origin, whatever the origin says, because a deploy changes it; 0 for no limit."`
 	HeuristicMax   conf.Duration `yaml:"heuristic_max" doc:"Longest freshness for responses that have a Last-Modified and declare none; 0 to give them none."`
@@ -45,6 +49,7 @@ func DefaultRoute() RouteConfig {
 		Override:       "private",
 		Query:          QueryConfig{Mode: "deny", Names: key.TrackingParameters()},
 		SetCookie:      "refuse",
+		Targeted:       []string{rfc9111.TzeroCacheControl.String(), rfc9111.CDNCacheControl.String()},
 		HTMLMax:        conf.Duration(10 * time.Minute),
 		HeuristicMax:   conf.Duration(10 * time.Minute),
 		ServerErrorMax: conf.Duration(time.Second),
@@ -89,6 +94,16 @@ func (c RouteConfig) Validate() []conf.Problem {
 			add("private_cookies", "has an impossible cookie name: "+n)
 		}
 	}
+	for i, n := range c.Targeted {
+		if _, ok := rfc9111.TargetOf(n); !ok || slices.Index(c.Targeted, n) != i {
+			add("targeted", "must name, each once, of Tzero-Cache-Control, CDN-Cache-Control, Surrogate-Control: "+n)
+		}
+	}
+	for _, s := range c.StoreStatuses {
+		if !rfc9111.StoredByChoice(s) {
+			add("store_statuses", fmt.Sprintf("must be of 400, 408, 413, 414, 417, 505: %d", s))
+		}
+	}
 	if c.MaxObject > 1<<30 {
 		add("max_object", "must be at most 1GiB")
 	}
@@ -127,6 +142,7 @@ func (c RouteConfig) Compile() (*Policy, error) {
 			TTL:            c.TTL.D(),
 			Override:       map[string]rfc9111.Override{"freshness": rfc9111.OverrideFreshness, "all": rfc9111.OverrideAll}[c.Override],
 			StoreSetCookie: c.SetCookie == "store",
+			StoreStatus:    c.StoreStatuses,
 			HeuristicMax:   c.HeuristicMax.D(),
 			HTMLMax:        c.HTMLMax.D(),
 			NegativeTTL:    c.NegativeTTL.D(),
@@ -135,6 +151,10 @@ func (c RouteConfig) Compile() (*Policy, error) {
 			IfError:        c.IfError.D(),
 			IfDown:         c.IfDown.D(),
 		},
+	}
+	for _, n := range c.Targeted {
+		target, _ := rfc9111.TargetOf(n)
+		p.rules.Targets = append(p.rules.Targets, target)
 	}
 	if c.Reload == "ignore" {
 		p.reload = -1
@@ -152,6 +172,19 @@ func (p *Policy) StripsCredentials() bool { return p.rules.Mode == rfc9111.TTL }
 
 // Stores reports whether the route stores anything.
 func (p *Policy) Stores() bool { return p.rules.Mode != rfc9111.Never }
+
+// Own reports whether a response field speaks to this cache alone and is not sent on.
+func (p *Policy) Own(name []byte) bool {
+	for _, t := range p.rules.Targets {
+		if t.OneHop() && field.EqualFold(name, t.String()) {
+			return true
+		}
+	}
+	return false
+}
+
+// Surrogate reports whether the origin is to be told that it can use Surrogate-Control.
+func (p *Policy) Surrogate() bool { return slices.Contains(p.rules.Targets, rfc9111.SurrogateControl) }
 
 // AppendTarget appends the target as it is keyed and as a cacheable fetch must be sent to the origin.
 // Requests that pass the cache by keep their raw target.

@@ -49,6 +49,9 @@ func (x *Exchange) query(why purpose) {
 	x.fields = x.fields[:0]
 	x.gen.Clients.ToOrigin(&x.fields, q.Fields, &fw)
 	x.scratch = fw.Scratch
+	if p.Cache.Surrogate() && why != forTunnel {
+		x.fields.Add(nameSurrogateCapability, surrogateCapability)
+	}
 	if why == forAll && x.look.Validating() {
 		x.look.Object.AppendValidators(&x.fields)
 	}
@@ -159,3 +162,8 @@ func version(minor int) string {
 	}
 	return "1.1"
 }
+
+var (
+	nameSurrogateCapability = []byte("Surrogate-Capability")
+	surrogateCapability     = []byte(rfc9111.SurrogateCapability)
+)

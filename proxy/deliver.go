@@ -105,6 +105,7 @@ func (x *Exchange) deliverAnswer() {
 		r.Fields, x.ends = x.ends, r.Fields[:0]
 	} else {
 		x.gen.Clients.EndToEnd(&r.Fields, a.Fields)
+		x.withhold(&r.Fields)
 	}
 	if !r.Fields.Has("Date") {
 		x.date()

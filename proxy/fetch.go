@@ -119,17 +119,24 @@ func (x *Exchange) askForAll(q *cache.Request, r *cache.Result) (*origin.Respons
 		}
 	}
 	x.gen.Clients.EndToEnd(&x.ends, res.Fields)
+	x.withhold(&x.ends)
 	return res, nil, nil
 }
 
 // head is the answer as the cache judges it.
 func (x *Exchange) head(res *origin.Response) cache.Head {
-	return cache.Head{Status: res.Status, Fields: x.ends, Length: res.Length, UntilClose: res.CloseDelimited}
+	h := cache.Head{Status: res.Status, Fields: x.ends, Length: res.Length, UntilClose: res.CloseDelimited}
+	for i := range res.Fields {
+		if f := res.Fields[i]; x.plan.Cache.Own(f.Name) {
+			h.Own = append(h.Own, f)
+		}
+	}
+	return h
 }
 
 // offer gives an answer to the cache. One that it does not take stays in x.answer.
 func (x *Exchange) offer(q *cache.Request, r *cache.Result, res *origin.Response) *cache.Fill {
-	if namesFields(x.ends) {
+	if namesFields(res.Fields) {
 		x.own = x.ends.Clone()
 	}
 	if res.Status == 304 && r.Validating() {
@@ -145,11 +152,18 @@ func (x *Exchange) offer(q *cache.Request, r *cache.Result, res *origin.Response
 	return fill
 }
 
-// namesFields reports whether Cache-Control names fields that are not to be stored, as no-cache="Set-Cookie" does
-// (RFC 9111 §5.2.2.4, §5.2.2.7). That speaks of what is kept: the one who asked gets them.
+// withhold takes out what the origin said to this cache alone.
+func (x *Exchange) withhold(fields *field.List) {
+	if x.plan.Cache.Surrogate() {
+		fields.Del(rfc9111.SurrogateControl.String())
+	}
+}
+
+// namesFields reports whether Cache-Control, or what stands in for it, names fields that are not to be stored, as
+// no-cache="Set-Cookie" does (RFC 9111 §5.2.2.4, §5.2.2.7). That speaks of what is kept: the one who asked gets them.
 func namesFields(fields field.List) bool {
-	for v := range fields.All("Cache-Control") {
-		if bytes.Contains(v, []byte("=\"")) {
+	for i := range fields {
+		if bytes.Contains(fields[i].Value, []byte("=\"")) && bytes.HasSuffix(bytes.ToLower(fields[i].Name), []byte("cache-control")) {
 			return true
 		}
 	}

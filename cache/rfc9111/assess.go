@@ -33,6 +33,8 @@ type Rules struct {
 	TTL            time.Duration // of Mode TTL
 	Override       Override
 	StoreSetCookie bool          // purists: RFC 9111 knows no objection
+	StoreStatus    []int         // of those that are not stored by default; see StoredByChoice
+	Targets        []Target      // the fields that outweigh Cache-Control, in order (RFC 9213 §2.2)
 	HeuristicMax   time.Duration // cap of §4.2.2
 	HTMLMax        time.Duration // cap for HTML under Mode Origin
 	NegativeTTL    time.Duration // for 4xx without explicit freshness
@@ -54,6 +56,7 @@ type Request struct {
 type Response struct {
 	Status int
 	Fields field.List
+	Own    field.List // lines that speak to this cache alone; see Target.OneHop
 }
 
 // Trait is a lasting property of a stored response.
@@ -83,12 +86,14 @@ type Assessment struct {
 	Date         time.Time     // date_value; the arrival where the response has none
 	LastModified time.Time     // zero without a valid one
 	Directives   Directives
+
+	targeted bool // the directives are a targeted field's: Cache-Control and Expires do not count
 }
 
 // Assess judges a response to req that was asked for at asked and whose head arrived at now.
 func Assess(req *Request, resp *Response, rules *Rules, asked, now time.Time) Assessment {
-	a := Assessment{Directives: Parse(resp.Fields, "Cache-Control")}
-	a.Date = now
+	a := Assessment{Date: now}
+	a.govern(resp, rules.Targets)
 	if t, ok := ParseDate(resp.Fields.Get("Date"), now); ok {
 		a.Date = t
 	}
@@ -108,7 +113,8 @@ func Assess(req *Request, resp *Response, rules *Rules, asked, now time.Time) As
 // Forbids is the part of Assess that needs no arithmetic: why a response must not be stored whatever its
 // freshness, or Storable.
 func Forbids(req *Request, resp *Response, rules *Rules) Reason {
-	a := Assessment{Directives: Parse(resp.Fields, "Cache-Control")}
+	var a Assessment
+	a.govern(resp, rules.Targets)
 	a.traits()
 	return a.forbidden(req, resp, rules)
 }
@@ -146,7 +152,7 @@ func (a *Assessment) forbidden(req *Request, resp *Response, rules *Rules) Reaso
 		return NotStatusInterim
 	case resp.Status == 206 || resp.Status == 304:
 		return NotStatusPartial
-	case neverStored(resp.Status):
+	case neverStored(resp.Status, rules.StoreStatus):
 		return NotStatus
 	case rules.Mode != TTL && HasRequestNoStore(req.Fields):
 		return NotRequestNoStore
@@ -159,7 +165,7 @@ func (a *Assessment) forbidden(req *Request, resp *Response, rules *Rules) Reaso
 	return a.selected(resp, rules)
 }
 
-// declared is what the response's own Cache-Control forbids.
+// declared is what the directives that govern the response forbid.
 func (a *Assessment) declared(req *Request, resp *Response, rules *Rules) Reason {
 	d := &a.Directives
 	operator := rules.Mode == TTL && resp.Status < 400
@@ -205,7 +211,7 @@ func (a *Assessment) worthKeeping(req *Request, resp *Response, rules *Rules) Re
 	if a.Traits&TraitNoCache == 0 && a.Lifetime+a.WhileStale > a.InitialAge {
 		return Storable
 	}
-	explicit := a.Directives.Any(MaxAge|SMaxAge|Public|NoCache) || resp.Fields.Has("Expires")
+	explicit := a.Directives.Any(MaxAge|SMaxAge|Public|NoCache) || !a.targeted && resp.Fields.Has("Expires")
 	switch {
 	case resp.Status >= 400:
 		return NotStatus

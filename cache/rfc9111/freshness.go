@@ -66,7 +66,7 @@ func (a *Assessment) lifetime(req *Request, resp *Response, rules *Rules) {
 		a.Lifetime = time.Duration(d.SMaxAge) * time.Second
 	case d.Any(MaxAge):
 		a.Lifetime = time.Duration(d.MaxAge) * time.Second
-	case resp.Fields.Has("Expires"):
+	case !a.targeted && resp.Fields.Has("Expires"):
 		a.Lifetime = expires(resp.Fields, a.Date)
 	default:
 		explicit = false

@@ -124,7 +124,7 @@ func FuzzContentRange(f *testing.F) {
 
 func BenchmarkAssess(b *testing.B) {
 	req := Request{Method: []byte("GET"), Fields: fields("Cookie: a=b | Accept-Encoding: gzip")}
-	resp := Response{200, fields("Date: " + at(0) + " | Cache-Control: public, max-age=" + strconv.Itoa(60) + " | Vary: Accept-Encoding | ETag: \"a\"")}
+	resp := Response{Status: 200, Fields: fields("Date: " + at(0) + " | Cache-Control: public, max-age=" + strconv.Itoa(60) + " | Vary: Accept-Encoding | ETag: \"a\"")}
 	b.ReportAllocs()
 	for b.Loop() {
 		Assess(&req, &resp, &defaults, now, now)

@@ -165,7 +165,7 @@ func assess(c judged) Assessment {
 		c.change(&rules)
 	}
 	req := Request{Method: []byte("GET"), Fields: fields(c.request), HasQuery: c.query, HasBody: c.body}
-	return Assess(&req, &Response{c.status, fields(c.response)}, &rules, now, now)
+	return Assess(&req, &Response{Status: c.status, Fields: fields(c.response)}, &rules, now, now)
 }
 
 // TestStorable is §3 with §3.3 and §3.5, and tzero's own rules.
@@ -239,7 +239,7 @@ func TestStorable(t *testing.T) {
 	check(judged{status: 200, response: fresh + ", must-understand, no-store"}, Storable)
 	check(judged{status: 599, response: fresh + ", must-understand, no-store"}, NotUnderstood)
 
-	if a := Assess(&Request{Method: []byte("POST")}, &Response{200, fields(fresh)}, &defaults, now, now); a.Reason != NotMethod {
+	if a := Assess(&Request{Method: []byte("POST")}, &Response{Status: 200, Fields: fields(fresh)}, &defaults, now, now); a.Reason != NotMethod {
 		t.Errorf("POST: got %q", a.Reason)
 	}
 }

@@ -114,4 +114,4 @@ var rules = ruleset{
 }
 
 // pure is what a package without side effects may know of the project.
-var pure = []string{"internal/field", "internal/conf"}
+var pure = []string{"internal/field", "internal/conf", "internal/structured"}
