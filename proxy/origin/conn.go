@@ -2,6 +2,7 @@ package origin
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -33,12 +34,16 @@ type conn struct {
 	}
 
 	// Of the request that owns the connection.
+	unseen bool // it was idle, and nobody has looked whether it is alive
+	owing  bool // the next read sends the request, which is in owes until it is written
+	owes   *[]byte
 	inBody bool          // the response's head is here
 	unsent bool          // not all that should have been written was
 	idle   time.Duration // longest silence in the response's body
 	sender *sender       // nil when the whole request was sent at once
 	got    int64         // bytes of HTTP read so far, by all its requests
 
+	paidFn    func() // c.paid, bound once
 	probe     [1]byte
 	uses      int
 	idleSince int64 // guarded by t.mu
@@ -69,10 +74,8 @@ func killedBy(word uint64) Kind {
 
 // begin gives the connection to a request.
 func (c *conn) begin(ctx context.Context, q *Request, tm *Timeouts, totalBy int64) {
-	c.watch.Lock()
-	c.watch.done, c.watch.ctx = q.Done, ctx.Done()
-	c.watch.Unlock()
-	c.totalBy.Store(totalBy)
+	c.observe(q.Done, ctx.Done())
+	set(&c.totalBy, totalBy)
 	c.inBody, c.unsent, c.sender, c.idle = false, false, nil, tm.Idle.D()
 	c.uses++
 	c.word.Store((c.word.Load()>>8+1)<<8 | phaseBusy)
@@ -84,13 +87,29 @@ func (c *conn) end() bool {
 	if phase(w) != phaseBusy || !c.word.CompareAndSwap(w, w>>8<<8) { // idle: no phase bit is set
 		return false
 	}
-	c.headBy.Store(0)
-	c.readBy.Store(0)
-	c.totalBy.Store(0)
-	c.watch.Lock()
-	c.watch.done, c.watch.ctx = nil, nil
-	c.watch.Unlock()
+	set(&c.headBy, 0)
+	set(&c.readBy, 0)
+	set(&c.totalBy, 0)
+	c.observe(nil, c.watch.ctx)
 	return true
+}
+
+// observe says whose going away ends the request. Only the connection's owner calls it, so that it may look
+// without the lock; that ctx is the same for all requests, as a rule, spares it the lock altogether.
+func (c *conn) observe(done, ctx <-chan struct{}) {
+	if c.watch.done == done && c.watch.ctx == ctx {
+		return
+	}
+	c.watch.Lock()
+	c.watch.done, c.watch.ctx = done, ctx
+	c.watch.Unlock()
+}
+
+// set stores n if it is not there yet: the look costs nothing, the store is a barrier.
+func set(at *atomic.Int64, n int64) {
+	if at.Load() != n {
+		at.Store(n)
+	}
 }
 
 // kill ends the connection under its request, if word still describes it. The socket is closed rather
@@ -107,15 +126,61 @@ func (c *conn) kill(word uint64, why Kind) bool {
 // that is settled beforehand; in a body every read has its own limit, and none while nobody reads: a
 // slow client is not the origin's fault.
 func (c *conn) Read(p []byte) (int, error) {
+	c.waits()
+	n, err := c.nc.Read(p)
+	return n, c.waited(n, err)
+}
+
+// ReadLazy is Read for who has no room yet: while the origin works, the connection holds none.
+func (c *conn) ReadLazy(l http1.Lender) (n int, err error) {
+	if c.nc != c.wire {
+		if n, err = c.Read(l.Lend()); n == 0 {
+			l.Return()
+		}
+		return n, err
+	}
+	c.waits()
+	n, err = c.wire.ReadLazy(l)
+	return n, c.waited(n, err)
+}
+
+func (c *conn) waits() {
 	if c.inBody {
 		c.readBy.Store(c.t.ps.clock.by(c.idle))
 	}
-	n, err := c.nc.Read(p)
+}
+
+func (c *conn) waited(n int, err error) error {
 	if c.inBody {
 		c.readBy.Store(0)
 	}
 	c.got += int64(n)
-	return n, err
+	if c.owing {
+		c.owing = false
+		whole, dead := c.wire.settle()
+		if c.unsent = !whole; dead {
+			return errDead
+		}
+	}
+	return err
+}
+
+// errDead is what a read returns that found the connection unfit before it sent anything.
+var errDead = errors.New("the connection was closed while it was idle")
+
+// owe leaves the request in buf to the next read, which is one system call's worth cheaper than to write it now.
+func (c *conn) owe(buf *[]byte) bool {
+	if c.nc != c.wire || !c.wire.owe(*buf, c.unseen, c.paidFn) {
+		return false
+	}
+	c.owes, c.owing, c.unseen = buf, true, false
+	return true
+}
+
+// paid gives the request's buffer back.
+func (c *conn) paid() {
+	c.t.ps.buffers.giveHead(c.owes)
+	c.owes = nil
 }
 
 // write sends all of p, or notes that it could not.
@@ -136,6 +201,9 @@ func (c *conn) alive() bool {
 	c.wire.dry = false
 	return n == 0 && err == errNothing{}
 }
+
+// looksLater reports whether owe can be told to look whether the connection is alive, on its way.
+func (c *conn) looksLater() bool { return c.nc == c.wire && c.wire.owes() }
 
 // errNothing is what a dry read returns. It is temporary, so that TLS goes on afterwards.
 type errNothing struct{}

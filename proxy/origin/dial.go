@@ -65,6 +65,7 @@ func (t *target) connect(ctx context.Context, done <-chan struct{}, limit time.D
 		return nil, err
 	}
 	c := &conn{t: t, wire: w, nc: nc}
+	c.paidFn = c.paid
 	c.rd = http1.NewReader(c, responseLimits())
 	return c, nil
 }

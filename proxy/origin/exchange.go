@@ -14,21 +14,25 @@ import (
 const maxInterim = 16
 
 // exchange sends the request on a connection that belongs to it and reads the response's head. On an
-// error the connection is gone; else the response holds it.
-func (c *call) exchange(cn *conn, r *Response) *Error {
+// error the connection is gone; else the response holds it. dead: the connection had ended while it was idle,
+// nothing was sent, and it is the caller's to drop.
+func (c *call) exchange(cn *conn, r *Response) (dead bool, fault *Error) {
 	written := cn.wire.written
 	got := cn.got
 	reused := cn.uses > 1
 	if err := c.send(cn); err != nil {
 		cn.t.release(cn, true) // nothing was written
-		return err
+		return false, err
 	}
 	err := c.receive(cn, r)
 	if err == nil {
 		r.Target, r.Reused = cn.t.url, reused
 		r.Took = time.Duration(c.p.ps.clock.exact() - c.start)
 		cn.t.answered(r.Took)
-		return nil
+		return false, nil
+	}
+	if err == errDead && cn.end() {
+		return true, nil
 	}
 	e := c.diagnose(cn, err)
 	consumed := cn.stopSending() // joins the sender: what it wrote is settled from here on
@@ -39,20 +43,20 @@ func (c *call) exchange(cn *conn, r *Response) *Error {
 	// An idempotent request with a body is sent again only where that repairs a stale connection.
 	e.again = !consumed && (!e.Sent || idempotent(c.q.Method) && (c.q.Body == nil || e.stale))
 	e.Retryable = e.again && c.untouched()
-	return e
+	return false, e
 }
 
-// send writes the head, and the body with it in the same write if it is held already; a body that
-// still has to come is left to a sender. A failed write is no error yet: the origin may have answered
+// send writes the head, and the body with it in the same write if it is held already, or has the first read do
+// that; a body that still has to come is left to a sender. A failed write is no error yet: the origin may have answered
 // and closed before it had everything, and its answer counts.
 func (c *call) send(cn *conn) *Error {
 	f := c.framing()
 	buffers := &c.p.ps.buffers
 	buf := buffers.head()
-	defer buffers.giveHead(buf)
 	head, lines := appendHead((*buf)[:0], c.q, c.p.host(c.q, cn.t), f)
 	*buf = head
 	if !clean(head, lines) {
+		buffers.giveHead(buf)
 		return cn.t.fail(UncleanRequest, "", nil)
 	}
 	clk := &c.p.ps.clock
@@ -63,11 +67,15 @@ func (c *call) send(cn *conn) *Error {
 			cn.sender = newSender(cn, c.q, f, c.body.bytes(), c.tm)
 			go cn.sender.run()
 		}
+		buffers.giveHead(buf)
 		return nil
 	}
 	*buf = c.body.append(head, f)
 	cn.headBy.Store(clk.by(c.tm.FirstByte.D()))
-	cn.write(*buf)
+	if !cn.owe(buf) {
+		cn.write(*buf)
+		buffers.giveHead(buf)
+	}
 	return nil
 }
 

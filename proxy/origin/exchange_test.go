@@ -293,3 +293,41 @@ func TestUpgradeDeclined(t *testing.T) {
 		t.Errorf("answered %q", got)
 	}
 }
+
+// Once Do has returned, a request without a body is its caller's again: nothing of it is looked at while the
+// answer's body is read, nor after.
+func TestRequestIsFreeOnceTheHeadIsHere(t *testing.T) {
+	goOn := make(chan bool)
+	s := serve(t, func(p *peer) {
+		for h := p.head(); h != ""; h = p.head() {
+			p.say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst")
+			<-goOn
+			p.say("other")
+		}
+	})
+	g := start(t, config(s.url()))
+	for range 3 {
+		q := get("/path")
+		q.Method, q.Host = []byte("GET"), []byte("a.test")
+		q.Fields = fields("Accept", "text/html")
+		r, err := g.do(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range [][]byte{q.Method, q.Target, q.Host, q.Fields[0].Name, q.Fields[0].Value} {
+			for i := range b {
+				b[i] = 0
+			}
+		}
+		*q = Request{}
+		goOn <- true
+		b, err := io.ReadAll(&r.Body)
+		if string(b) != "firstother" || err != nil {
+			t.Errorf("read %q, %v", b, err)
+		}
+		r.Close()
+	}
+	if n := s.conns.Load(); n != 1 {
+		t.Errorf("%d connections for three requests", n)
+	}
+}

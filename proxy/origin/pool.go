@@ -125,12 +125,18 @@ func (c *call) attempt(ctx context.Context, t *target, r *Response) *Error {
 	} else {
 		cn, err = t.acquire(ctx, c.q, &tm, c.fresh, 0)
 	}
-	if err != nil {
-		err.again, err.Retryable = true, c.untouched()
-		return err
+	for {
+		if err != nil {
+			err.again, err.Retryable = true, c.untouched()
+			return err
+		}
+		cn.begin(ctx, c.q, &tm, c.totalBy)
+		dead, fault := c.exchange(cn, r)
+		if !dead {
+			return fault
+		}
+		cn, err = t.retake(ctx, c.q, &tm, cn, 0)
 	}
-	cn.begin(ctx, c.q, &tm, c.totalBy)
-	return c.exchange(cn, r)
 }
 
 // untouched reports whether nothing of the request's body was read.

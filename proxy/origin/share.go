@@ -28,11 +28,16 @@ func (t *target) acquireUpload(ctx context.Context, q *Request, tm *Timeouts, fr
 	if err := t.enterUpload(ctx, q); err != nil {
 		return nil, err
 	}
-	c, err := t.acquire(ctx, q, tm, fresh, time.Duration(t.ps.clock.exact()-began))
+	waited := time.Duration(t.ps.clock.exact() - began)
+	c, err := t.acquire(ctx, q, tm, fresh, waited)
+	for err == nil && c.unseen && !c.alive() {
+		c, err = t.retake(ctx, q, tm, c, waited)
+	}
 	if err != nil {
 		t.leaveUpload()
 		return nil, err
 	}
+	c.unseen = false
 	t.mu.Lock()
 	c.upload = true
 	t.mu.Unlock()

@@ -84,15 +84,28 @@ func (t *target) drain() {
 
 // acquire returns a connection for one request: the idle one used last, a new one, or one that another
 // request is done with, in the order of asking. fresh refuses idle ones; waited is a part of the longest
-// wait that is used up.
+// wait that is used up. An idle one may be dead: it is conn.unseen until somebody has looked.
 func (t *target) acquire(ctx context.Context, q *Request, tm *Timeouts, fresh bool, waited time.Duration) (*conn, *Error) {
 	t.mu.Lock()
 	t.inFlight++
 	t.counts.requests++
+	return t.take(ctx, q, tm, fresh, waited)
+}
+
+// retake goes on where acquire stopped with a connection that was found dead.
+func (t *target) retake(ctx context.Context, q *Request, tm *Timeouts, dead *conn, waited time.Duration) (*conn, *Error) {
+	dead.rd.Reset(nil)
+	t.drop(dead)
+	t.mu.Lock()
+	return t.take(ctx, q, tm, false, waited)
+}
+
+// take is acquire for a request that is counted. Callers hold mu; it is released.
+func (t *target) take(ctx context.Context, q *Request, tm *Timeouts, fresh bool, waited time.Duration) (*conn, *Error) {
 	for !fresh && len(t.idle) > 0 {
 		c := t.popIdle()
 		t.mu.Unlock()
-		if c.alive() {
+		if c.unseen = c.looksLater(); c.unseen || c.alive() {
 			return c, nil
 		}
 		t.drop(c)

@@ -6,6 +6,8 @@ import (
 	"os"
 	"syscall"
 	"unsafe"
+
+	"github.com/tzero-edge/tzero/internal/http1"
 )
 
 // wire is a connection on which reads and writes skip the scheduler's hand-offs: the socket is
@@ -16,6 +18,7 @@ type wire struct {
 	raw syscall.RawConn // nil when the connection is no socket; then the Conn's own methods serve
 
 	in, out       transfer
+	owed          owed
 	peeked        bool
 	dry           bool // Read takes what is there and does not wait
 	readFn        func(fd uintptr) bool
@@ -27,10 +30,29 @@ type wire struct {
 // transfer is one system call's argument and result; the callbacks are made once per connection, so
 // that a call allocates nothing.
 type transfer struct {
-	p   []byte
-	n   int
-	err syscall.Errno
+	p    []byte
+	room http1.Lender // of a lazy read: where p comes from
+	n    int
+	err  syscall.Errno
 }
+
+// owed is a request that the next read sends before it reads. To look whether the connection is good, to write
+// and to read is one visit to the poller then, where each by itself would cost as much as a short system call.
+type owed struct {
+	debt  debt
+	check bool   // nothing may have arrived before
+	paid  func() // called when the bytes are not needed any more
+}
+
+type debt uint8
+
+const (
+	debtNone debt = iota
+	debtDue       // nothing was sent
+	debtRest      // the socket's buffer was full
+	debtPaid      // all was written, or can never be
+	debtDead      // the connection was found dead before anything was written
+)
 
 func newWire(nc net.Conn) *wire {
 	w := &wire{Conn: nc}
@@ -41,6 +63,38 @@ func newWire(nc net.Conn) *wire {
 		}
 	}
 	return w
+}
+
+// owe has the next read send p, after a look whether the connection is alive if check is set. It reports false
+// where that is not possible. paid is called when p is not needed any more: at the latest by settle, which has
+// to be called after that read.
+func (w *wire) owe(p []byte, check bool, paid func()) bool {
+	if !w.owes() {
+		return false
+	}
+	w.owed = owed{debt: debtDue, check: check, paid: paid}
+	w.out = transfer{p: p}
+	return true
+}
+
+// owes reports whether owe is possible.
+func (w *wire) owes() bool { return w.raw != nil }
+
+// settle ends what owe began: it reports whether all was written. dead: the connection was found dead, and
+// nothing was.
+func (w *wire) settle() (whole, dead bool) {
+	d := w.owed.debt
+	w.paid(debtNone)
+	return d == debtPaid && w.out.err == 0, d == debtDead
+}
+
+// paid lets what was to be sent go.
+func (w *wire) paid(d debt) {
+	w.owed.debt = d
+	if w.out.p != nil {
+		w.out.p = nil
+		w.owed.paid()
+	}
 }
 
 // Read reads what is there, or waits.
@@ -54,11 +108,37 @@ func (w *wire) Read(p []byte) (int, error) {
 		return n, err
 	}
 	w.in.p = p
+	return w.visit()
+}
+
+// ReadLazy reads into room that is lent only when there is something to read.
+func (w *wire) ReadLazy(l http1.Lender) (int, error) {
+	if w.raw == nil {
+		n, err := w.Read(l.Lend())
+		if n == 0 {
+			l.Return()
+		}
+		return n, err
+	}
+	w.in.room = l
+	return w.visit()
+}
+
+// visit goes to the poller, once, or again if what is owed does not fit into the socket's buffer.
+func (w *wire) visit() (int, error) {
 	err := w.raw.Read(w.readFn)
-	w.in.p = nil
+	if err == nil && w.owed.debt == debtRest {
+		if err = w.raw.Write(w.writeFn); err == nil {
+			w.paid(debtPaid)
+			err = w.raw.Read(w.readFn)
+		}
+	}
+	w.in.p, w.in.room = nil, nil
 	switch {
 	case err != nil:
 		return 0, err
+	case w.owed.debt == debtDead:
+		return 0, errDead
 	case w.in.err == syscall.EAGAIN:
 		return 0, errNothing{}
 	case w.in.err != 0:
@@ -71,8 +151,32 @@ func (w *wire) Read(p []byte) (int, error) {
 }
 
 func (w *wire) doRead(fd uintptr) bool {
+	if w.owed.debt == debtDue && !w.pay(fd) {
+		return true
+	}
+	if w.in.room != nil {
+		w.in.p = w.in.room.Lend()
+	}
 	w.in.n, w.in.err = rawIO(syscall.SYS_READ, fd, w.in.p)
+	if w.in.room != nil && w.in.n == 0 {
+		w.in.room.Return()
+	}
 	return w.in.err != syscall.EAGAIN || w.dry
+}
+
+// pay sends what is owed. It reports false where reading makes no sense yet: the connection is dead, or there is
+// more to write.
+func (w *wire) pay(fd uintptr) bool {
+	if w.owed.check && !idle(fd) {
+		w.paid(debtDead)
+		return false
+	}
+	if !w.doWrite(fd) {
+		w.owed.debt = debtRest
+		return false
+	}
+	w.paid(debtPaid)
+	return true
 }
 
 // Write writes all of p, or fails.
@@ -86,7 +190,6 @@ func (w *wire) Write(p []byte) (int, error) {
 	err := w.raw.Write(w.writeFn)
 	n := w.out.n
 	w.out.p = nil
-	w.written += int64(n)
 	if err == nil && w.out.err != 0 {
 		err = os.NewSyscallError("write", w.out.err)
 	}
@@ -103,6 +206,7 @@ func (w *wire) doWrite(fd uintptr) bool {
 			return true
 		}
 		w.out.n += n
+		w.written += int64(n)
 	}
 	return true
 }
@@ -118,11 +222,14 @@ func (w *wire) alive() bool {
 	return err == nil && w.peeked
 }
 
-func (w *wire) doPeek(fd uintptr) {
+func (w *wire) doPeek(fd uintptr) { w.peeked = idle(fd) }
+
+// idle reports whether nothing has arrived on a socket, its end included.
+func idle(fd uintptr) bool {
 	var b [1]byte
 	_, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&b[0])), 1,
 		syscall.MSG_PEEK|syscall.MSG_DONTWAIT, 0, 0)
-	w.peeked = errno == syscall.EAGAIN
+	return errno == syscall.EAGAIN
 }
 
 func rawIO(trap, fd uintptr, p []byte) (int, syscall.Errno) {

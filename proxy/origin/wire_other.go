@@ -2,7 +2,11 @@
 
 package origin
 
-import "net"
+import (
+	"net"
+
+	"github.com/tzero-edge/tzero/internal/http1"
+)
 
 // wire counts what a connection carries. On Linux it also saves the scheduler's hand-offs.
 type wire struct {
@@ -21,6 +25,22 @@ func (w *wire) Read(p []byte) (int, error) {
 	w.read += int64(n)
 	return n, err
 }
+
+// ReadLazy cannot wait without room here.
+func (w *wire) ReadLazy(l http1.Lender) (int, error) {
+	n, err := w.Read(l.Lend())
+	if n == 0 {
+		l.Return()
+	}
+	return n, err
+}
+
+// owes, owe and settle join a write with the read that follows it, on Linux.
+func (w *wire) owes() bool { return false }
+
+func (w *wire) owe([]byte, bool, func()) bool { return false }
+
+func (w *wire) settle() (whole, dead bool) { return true, false }
 
 func (w *wire) Write(p []byte) (int, error) {
 	n, err := w.Conn.Write(p)
