@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"errors"
-	"time"
 
 	"github.com/tzero-edge/tzero/cache/rfc9111"
 	"github.com/tzero-edge/tzero/internal/field"
@@ -84,11 +83,15 @@ func (x *Exchange) rawTarget() []byte {
 func (x *Exchange) send() (*origin.Response, *origin.Error) {
 	o := &x.Out
 	o.Origin = x.plan.OriginName
-	x.asked = time.Now()
+	x.asked = x.now()
 	x.ends = x.ends[:0]
 	res := &x.res
 	err := x.plan.Pool.DoInto(x.edge.wanted, &x.ask, res)
-	x.came = time.Now()
+	if err == nil {
+		x.came = x.asked.Add(res.Took)
+	} else {
+		x.came = x.now()
+	}
 	o.OriginTime += x.came.Sub(x.asked)
 	if err != nil {
 		var e *origin.Error

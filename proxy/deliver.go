@@ -12,7 +12,7 @@ import (
 // deliverObject answers with a whole stored response: in full, with a part of it, or with the news that
 // the client has it already.
 func (x *Exchange) deliverObject(o cache.Object) {
-	now := time.Now()
+	now := x.now()
 	r := &x.Res
 	r.Status = o.Status()
 	x.storedFields(o, now)
@@ -82,7 +82,7 @@ func (x *Exchange) deliverFill(f *cache.Fill) {
 	r := &x.Res
 	h := f.Head()
 	r.Status = h.Status()
-	now := time.Now()
+	now := x.now()
 	x.storedFields(h, now)
 	if h.Condition(x.Req.Fields, now) == rfc9111.NotModified {
 		x.notModified()
@@ -228,7 +228,7 @@ func (x *Exchange) dress() {
 // date adds the time of the answer's making (RFC 9110 §6.6.1).
 func (x *Exchange) date() {
 	at := len(x.scratch)
-	x.scratch = rfc9111.AppendDate(x.scratch, time.Now())
+	x.scratch = rfc9111.AppendDate(x.scratch, x.now())
 	x.Res.Fields.Add(nameDate, x.scratch[at:len(x.scratch):len(x.scratch)])
 }
 

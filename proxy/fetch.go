@@ -222,7 +222,7 @@ func (x *Exchange) fetchAndOffer() State {
 // standInOr answers with a stale object where there is one and it may be used, else with the failure.
 func (x *Exchange) standInOr(failed *origin.Error) State {
 	if x.lookups > 0 {
-		if ok, reason := x.want.OnFailure(&x.look, rfc9111.FailureDown, time.Now()); ok {
+		if ok, reason := x.want.OnFailure(&x.look, rfc9111.FailureDown, x.now()); ok {
 			x.object = x.look.Object
 			o := &x.Out
 			o.Cache, o.CacheReason, o.Fault, o.Err = CacheStale, Reason(reason), FaultOrigin, failed.Error()
@@ -243,7 +243,7 @@ func (x *Exchange) invalidate(res *origin.Response) {
 		return
 	}
 	x.describe(&x.gen.Plans[r.Index])
-	now := time.Now()
+	now := x.now()
 	x.edge.cache.Invalidate(&x.want, now)
 	x.edge.cache.InvalidateRelated(&x.want, res.Fields, now)
 }

@@ -84,6 +84,9 @@ func (x *Exchange) note(s State, r Reason, text string) {
 	}
 }
 
+// now is the time, read from the monotonic clock alone: time.Now asks two clocks.
+func (x *Exchange) now() time.Time { return x.Started.Add(time.Since(x.Started)) }
+
 func (x *Exchange) isHead() bool { return x.Req != nil && string(x.Req.Method) == "HEAD" }
 
 // add appends a line to the answer. name must be a constant.

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/tzero-edge/tzero/cache"
 	"github.com/tzero-edge/tzero/internal/http1"
@@ -140,7 +139,10 @@ func stepLookup(x *Exchange) State {
 	if x.lookups++; x.lookups == 1 {
 		x.describe(x.plan)
 	}
-	now := time.Now()
+	now := x.Started
+	if x.lookups > 1 { // it has waited since
+		now = x.now()
+	}
 	x.look = x.edge.cache.Lookup(&x.want, now)
 	o := &x.Out
 	o.CacheReason = Reason(x.look.Reason)

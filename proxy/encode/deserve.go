@@ -62,20 +62,50 @@ func (e *Encoder) Deserves(r *Response) Verdict {
 		return NotEnabled
 	case r.Status < 200, r.Status == 204, r.Status == 205, r.Status == 206, r.Status == 304:
 		return NotStatus
-	case r.Fields.Has("content-encoding"): // "identity" must not stand there; whatever it means, hands off
-		return AlreadyEncoded
-	case r.Fields.Has("content-range"):
-		return NotRange
-	case r.Fields.HasToken("cache-control", "no-transform"):
-		return NoTransform
 	}
-	if verdict := e.types.judge(r); verdict != Compress {
+	var d declared
+	d.read(r.Fields)
+	switch {
+	case d.encoded: // "identity" must not stand there; whatever it means, hands off
+		return AlreadyEncoded
+	case d.ranged:
+		return NotRange
+	case d.controlled && r.Fields.HasToken("cache-control", "no-transform"):
+		return NoTransform
+	case d.types != 1: // without a type, or with two, nobody knows what the body is
+		return UnfitType
+	}
+	if verdict := e.types.judge(d.media, r.Mode); verdict != Compress {
 		return verdict
 	}
 	if r.Length >= 0 && r.Length < e.minSize {
 		return TooSmall
 	}
 	return Compress
+}
+
+// declared is what a response says about its content.
+type declared struct {
+	encoded, ranged, controlled bool
+	types                       int    // Content-Type lines
+	media                       []byte // the value of one
+}
+
+func (d *declared) read(fields field.List) {
+	for i := range fields {
+		switch name := fields[i].Name; len(name) {
+		case len("content-type"):
+			if field.EqualFold(name, "content-type") {
+				d.types++
+				d.media = fields[i].Value
+			}
+		case len("cache-control"):
+			d.controlled = d.controlled || field.EqualFold(name, "cache-control")
+			d.ranged = d.ranged || field.EqualFold(name, "content-range")
+		case len("content-encoding"):
+			d.encoded = d.encoded || field.EqualFold(name, "content-encoding")
+		}
+	}
 }
 
 // maxType is the longest media type that is looked up; registered names end at 127 + 1 + 127, real
@@ -104,13 +134,9 @@ func newTypeSet(list []string) typeSet {
 	return s
 }
 
-// judge looks the response's media type up. Without one, or with two, nobody knows what the body is.
-func (s *typeSet) judge(r *Response) Verdict {
-	if r.Fields.Count("content-type") != 1 {
-		return UnfitType
-	}
+// judge looks a media type up.
+func (s *typeSet) judge(t []byte, mode Mode) Verdict {
 	var buf [maxType]byte
-	t := r.Fields.Get("content-type")
 	if at := indexByte(t, ';'); at >= 0 {
 		t = t[:at]
 	}
@@ -126,7 +152,7 @@ func (s *typeSet) judge(r *Response) Verdict {
 	t = buf[:len(t)]
 	switch {
 	case string(t) == "text/event-stream":
-		if r.Mode == On {
+		if mode == On {
 			return Compress
 		}
 		return EventStream

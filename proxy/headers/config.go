@@ -60,8 +60,8 @@ type Policy struct {
 	loopID   string
 	maxLoops int
 
-	loopLine []byte            // our CDN-Loop member
-	via      map[string][]byte // our Via member by received protocol version
+	loopLine []byte                   // our CDN-Loop member
+	via      [len(viaVersions)][]byte // our Via member by received protocol version
 }
 
 // New compiles a configuration.
@@ -69,11 +69,11 @@ func New(c Config) (*Policy, []conf.Problem) {
 	if problems := c.Validate(); len(problems) > 0 {
 		return nil, problems
 	}
-	p := &Policy{from: c.ClientFrom, useHost: c.ForwardedHost, loopID: c.LoopID, maxLoops: c.MaxLoops, via: map[string][]byte{}}
+	p := &Policy{from: c.ClientFrom, useHost: c.ForwardedHost, loopID: c.LoopID, maxLoops: c.MaxLoops}
 	p.trust, _ = NewTrust(c.TrustedProxies)
 	p.loopLine = []byte(c.LoopID)
-	for _, version := range []string{"1.0", "1.1", "2", "3"} {
-		p.via[version] = []byte(version + " " + c.LoopID)
+	for i, version := range viaVersions {
+		p.via[i] = []byte(version + " " + c.LoopID)
 	}
 	return p, nil
 }
@@ -83,11 +83,16 @@ func (p *Policy) Trust() Trust { return p.trust }
 
 // viaFor returns our Via member for a message received in the given protocol version ("1.1").
 func (p *Policy) viaFor(version string) []byte {
-	if v, ok := p.via[version]; ok {
-		return v
+	for i := range viaVersions {
+		if viaVersions[i] == version {
+			return p.via[i]
+		}
 	}
-	return p.via["1.1"]
+	return p.via[0]
 }
+
+// viaVersions are the protocol versions that Via names; an unknown one is called by the first.
+var viaVersions = [...]string{"1.1", "1.0", "2", "3"}
 
 // ChangeConfig lists changes to a header section: first lines are removed, then set, then added.
 type ChangeConfig struct {

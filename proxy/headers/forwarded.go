@@ -162,7 +162,7 @@ func (f *Forward) appendForwarded(dst []byte) []byte {
 // appendAsked appends host and scheme. A host that is none is left out; a port or an address literal
 // needs quotes.
 func (f *Forward) appendAsked(dst []byte) []byte {
-	if validHost(f.Host) {
+	if f.hostFit {
 		quote := !isToken(f.Host)
 		dst = append(dst, "host="...)
 		if quote {

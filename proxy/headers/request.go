@@ -53,6 +53,8 @@ type Forward struct {
 
 	// Scratch holds the values made here; the lines of dst point into it. Keep it for the next request.
 	Scratch []byte
+
+	hostFit bool // Host can be passed on
 }
 
 // Clean removes from a request's header section, in place, everything that does not travel or must
@@ -93,7 +95,7 @@ func (p *Policy) Clean(l *field.List, trusted bool) {
 func (p *Policy) ToOrigin(dst *field.List, in field.List, f *Forward) {
 	var named connection
 	named.read(in)
-	r := rebuild{p: p, f: f, dst: dst, in: in, traced: traceOf(in)}
+	r := rebuild{p: p, f: f, dst: dst, in: in}
 	for i := range in {
 		if !fair(&in[i]) {
 			continue
@@ -119,8 +121,12 @@ type rebuild struct {
 	f       *Forward
 	dst     *field.List
 	in      field.List
-	traced  trace
 	cookies bool // the Cookie lines are out
+}
+
+// traced reports whether the request carries a trace context that can be continued.
+func (r *rebuild) traced() bool {
+	return r.in.Count("traceparent") == 1 && ValidTraceparent(r.in.Get("traceparent"))
 }
 
 // line forwards one line of the request as its fate says.
@@ -145,12 +151,8 @@ func (r *rebuild) line(l *field.Field, fate fate) {
 		if r.f.AcceptEncoding != nil {
 			return
 		}
-	case traceparent:
-		if !r.traced.valid {
-			return
-		}
-	case tracestate:
-		if !r.traced.valid {
+	case traceparent, tracestate:
+		if !r.traced() {
 			return
 		}
 	default: // hop, framing, override, internal, identity, requestID
@@ -198,7 +200,7 @@ func (r *rebuild) own() {
 		if len(f.RequestID) > 0 && fairValue(f.RequestID) {
 			r.dst.Add(nameRequestID, f.RequestID)
 		}
-		if !r.traced.valid && f.Random != nil {
+		if f.Random != nil && !r.traced() {
 			start := len(f.Scratch)
 			f.Scratch = AppendTraceparent(f.Scratch, f.Random, f.Sampled)
 			r.dst.Add(nameTraceparent, r.since(start))
@@ -210,6 +212,7 @@ func (r *rebuild) own() {
 
 func (r *rebuild) ownIdentity() {
 	f := r.f
+	f.hostFit = validHost(f.Host)
 	start := len(f.Scratch)
 	f.Scratch = f.appendForwarded(f.Scratch)
 	r.dst.Add(nameForwarded, r.since(start))
@@ -218,10 +221,12 @@ func (r *rebuild) ownIdentity() {
 		f.Scratch = f.appendXForwardedFor(f.Scratch)
 		r.dst.Add(nameXForwardedFor, r.since(start))
 	}
-	start = len(f.Scratch)
-	f.Scratch = append(f.Scratch, f.Identity.Scheme...)
-	r.dst.Add(nameXForwardedProto, r.since(start))
-	if validHost(f.Host) {
+	if f.Identity.Scheme == "https" {
+		r.dst.Add(nameXForwardedProto, valueHTTPS)
+	} else {
+		r.dst.Add(nameXForwardedProto, valueHTTP)
+	}
+	if f.hostFit {
 		r.dst.Add(nameXForwardedHost, f.Host)
 	}
 }
@@ -237,4 +242,6 @@ var (
 	nameXForwardedFor   = []byte("X-Forwarded-For")
 	nameXForwardedHost  = []byte("X-Forwarded-Host")
 	nameXForwardedProto = []byte("X-Forwarded-Proto")
+	valueHTTP           = []byte("http")
+	valueHTTPS          = []byte("https")
 )

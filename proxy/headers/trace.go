@@ -32,13 +32,6 @@ func validRequestID(v []byte) bool {
 	return len(v) > 0 && len(v) <= 128
 }
 
-// trace says whether a request carries a trace context that can be continued.
-type trace struct{ valid bool }
-
-func traceOf(in field.List) trace {
-	return trace{valid: in.Count("traceparent") == 1 && ValidTraceparent(in.Get("traceparent"))}
-}
-
 // traceparentLen is the length of version 00: two, 32, 16 and two digits with dashes between.
 const traceparentLen = 55
 
