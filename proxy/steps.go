@@ -5,6 +5,7 @@ import (
 
 	"github.com/tzero-edge/tzero/cache"
 	"github.com/tzero-edge/tzero/internal/http1"
+	"github.com/tzero-edge/tzero/proxy/headers"
 	"github.com/tzero-edge/tzero/proxy/route"
 )
 
@@ -42,7 +43,6 @@ func stepRecv(x *Exchange) State {
 		o.Proto = "HTTP/1.0"
 	}
 	o.Method, o.Target = q.Method, q.Target
-	o.UserAgent, o.Referer = q.Fields.Get("User-Agent"), q.Fields.Get("Referer")
 	x.gen.Clients.Identify(&x.id, x.Peer.Addr(), o.Scheme, q.Fields)
 	o.Client, o.Scheme = x.id.Client, x.id.Scheme
 	x.host = q.Host
@@ -51,7 +51,9 @@ func stepRecv(x *Exchange) State {
 	}
 	x.lowerHost()
 	o.Host = x.host
-	o.RequestID = x.gen.Clients.RequestID(q.Fields, x.id.Trusted)
+	var seen headers.Seen
+	x.gen.Clients.Receive(&q.Fields, x.id.Trusted, &seen)
+	o.UserAgent, o.Referer, o.RequestID = seen.UserAgent, seen.Referer, seen.RequestID
 	if o.RequestID == nil {
 		o.RequestID = x.newID()
 	}
@@ -61,10 +63,9 @@ func stepRecv(x *Exchange) State {
 		return x.refuse(StateRecv, 405, ReasonConnect, "This gateway is no forward proxy.")
 	case string(q.Method) == "TRACE":
 		return x.refuse(StateRecv, 405, ReasonTrace, "")
-	case x.gen.Clients.Looping(q.Fields):
+	case x.gen.Clients.Looping(seen.Loops):
 		return x.refuse(StateRecv, 508, ReasonLoop, "The request has passed through this gateway before.")
 	}
-	x.gen.Clients.Clean(&q.Fields, x.id.Trusted)
 	x.note(StateRecv, "", "")
 	return StateRoute
 }

@@ -6,9 +6,14 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/tzero-edge/tzero/internal/http1"
+	"github.com/tzero-edge/tzero/proxy"
 )
 
 // browserRequest is what a browser sends, about 600 bytes with two cookies.
@@ -122,3 +127,37 @@ func BenchmarkHit(b *testing.B) {
 		h.once(b)
 	}
 }
+
+// BenchmarkHitJourney is a hit without its connection: reading the head, the journey, the observers.
+func BenchmarkHitJourney(b *testing.B) {
+	svc, addr := gateway(b, pageOrigin(b, 1024))
+	newHitter(b, addr) // stores the page
+	src := &again{text: browserRequest}
+	rd := http1.NewReader(src, http1.Limits{})
+	var req http1.Request
+	x := new(proxy.Exchange)
+	peer := netip.MustParseAddrPort("127.0.0.1:5000")
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := rd.Await(); err != nil {
+			b.Fatal(err)
+		}
+		if err := rd.ReadRequest(&req); err != nil {
+			b.Fatal(err)
+		}
+		x.Reset()
+		x.Req, x.Peer, x.Started = &req, peer, time.Now()
+		svc.edge.Serve(x)
+		svc.edge.Finish(x, 1024, nil)
+	}
+	if x.Res.Status != 200 || x.Out.Cache != proxy.CacheHit {
+		b.Fatal(x.Res.Status, x.Out.Cache)
+	}
+}
+
+// again is a source of one text, whole with every read.
+type again struct{ text string }
+
+func (a *again) Read(p []byte) (int, error) { return copy(p, a.text), nil }
+
+func (a *again) ReadLazy(l http1.Lender) (int, error) { return a.Read(l.Lend()) }

@@ -6,7 +6,10 @@
 // connection or of a stored object; whoever keeps them longer than that buffer lives calls [List.Clone].
 package field
 
-import "iter"
+import (
+	"encoding/binary"
+	"iter"
+)
 
 // Field is one header line. Value carries no surrounding whitespace.
 type Field struct {
@@ -158,16 +161,38 @@ func (l List) Clone() List {
 
 // EqualFold compares b with s, ignoring the case of ASCII letters. Field names and most tokens are
 // ASCII (RFC 9110 §5.6.2), so no Unicode folding takes place.
-func EqualFold(b []byte, s string) bool {
-	if len(b) != len(s) {
-		return false
+func EqualFold(b []byte, s string) bool { return len(b) == len(s) && equalFold(b, s) }
+
+// equalFold compares eight bytes at a time: where they differ, it must be in the bit that tells the case of
+// letters, and only in letters.
+func equalFold(b []byte, s string) bool {
+	i := 0
+	for ; i+8 <= len(b); i += 8 {
+		x := binary.LittleEndian.Uint64(b[i:])
+		if d := x ^ eight(s[i:]); d != 0 && (d&^(eachByte*0x20) != 0 || d<<2&^letters(x) != 0) {
+			return false
+		}
 	}
-	for i := 0; i < len(b); i++ {
+	for ; i < len(b); i++ {
 		if b[i] != s[i] && lower(b[i]) != lower(s[i]) {
 			return false
 		}
 	}
 	return true
+}
+
+const eachByte = 0x0101010101010101
+
+func eight(s string) uint64 {
+	_ = s[7]
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+}
+
+// letters returns 0x80 in every byte of x that is an ASCII letter.
+func letters(x uint64) uint64 {
+	low := (x | eachByte*0x20) &^ (eachByte * 0x80) // no carry from byte to byte
+	return (low + eachByte*(0x80-'a')) &^ (low + eachByte*(0x80-'z'-1)) &^ x & (eachByte * 0x80)
 }
 
 func lower(c byte) byte {

@@ -92,3 +92,31 @@ func FuzzMembers(f *testing.F) {
 		}
 	})
 }
+
+// TestEqualFold compares with the definition, on strings that differ in one byte in any way.
+func TestEqualFold(t *testing.T) {
+	naive := func(a, b string) bool {
+		if len(a) != len(b) {
+			return false
+		}
+		for i := range len(a) {
+			if lower(a[i]) != lower(b[i]) {
+				return false
+			}
+		}
+		return true
+	}
+	for _, base := range []string{"a", "Range", "If-Range", "Accept-Encoding", "\x00\x20\x40\x60\x80\xa0\xc0\xe0@[`{AZaz"} {
+		for at := range len(base) {
+			for c := range 256 {
+				other := base[:at] + string([]byte{byte(c)}) + base[at+1:]
+				if got := EqualFold([]byte(base), other); got != naive(base, other) {
+					t.Fatalf("%q and %q: %v", base, other, got)
+				}
+			}
+		}
+	}
+	if EqualFold([]byte("ab"), "abc") {
+		t.Error("of different length")
+	}
+}

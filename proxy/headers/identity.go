@@ -50,7 +50,7 @@ type Identity struct {
 // it, and most that do pass a client's own Forwarded through untouched, so that a disagreement is far
 // more likely a forged Forwarded than a forged X-Forwarded-For.
 func (p *Policy) Identify(id *Identity, peer netip.Addr, scheme string, in field.List) {
-	*id = Identity{Peer: peer.Unmap(), Scheme: scheme}
+	id.Peer, id.Scheme, id.Host, id.Source, id.Disagree, id.n = peer.Unmap(), scheme, nil, SourcePeer, false, 0
 	id.Client = id.Peer
 	if id.Trusted = p.trust.Contains(peer); !id.Trusted {
 		return

@@ -39,12 +39,27 @@ type known struct {
 
 	// thirdParty names are sent to origins of others; nothing else of the request is.
 	thirdParty bool
+
+	note note // what Receive takes a note of
+
+	exact bool  // one name, and a token; not a family
+	next  uint8 // the next name with the same hash; 0: none
 }
+
+// note is what the journey wants to know of a header beyond its fate.
+type note uint8
+
+const (
+	noteNothing note = iota
+	noteConnection
+	noteUserAgent
+	noteReferer
+)
 
 // names is the one list of header names that tzero knows anything about, with the reason in its group.
 var names = indexNames([]known{
 	// Connection control.
-	{name: "connection", fate: hop}, {name: "keep-alive", fate: hop}, {name: "te", fate: hop},
+	{name: "connection", fate: hop, note: noteConnection}, {name: "keep-alive", fate: hop}, {name: "te", fate: hop},
 	{name: "trailer", fate: hop}, {name: "transfer-encoding", fate: hop}, {name: "upgrade", fate: hop},
 	{name: "http2-settings", fate: hop}, {name: "proxy", fate: hop}, // httpoxy: CGI makes it HTTP_PROXY
 
@@ -86,7 +101,7 @@ var names = indexNames([]known{
 	{name: "accept", endToEnd: true, thirdParty: true}, {name: "accept-language", endToEnd: true, thirdParty: true},
 	{name: "accept-charset", endToEnd: true, thirdParty: true},
 	{name: "accept-encoding", fate: encoding, endToEnd: true, thirdParty: true},
-	{name: "user-agent", endToEnd: true, thirdParty: true},
+	{name: "user-agent", endToEnd: true, thirdParty: true, note: noteUserAgent},
 	{name: "content-type", endToEnd: true, thirdParty: true}, {name: "content-encoding", endToEnd: true, thirdParty: true},
 	{name: "content-language", endToEnd: true, thirdParty: true}, {name: "content-disposition", endToEnd: true, thirdParty: true},
 	{name: "cache-control", endToEnd: true, thirdParty: true}, {name: "pragma", endToEnd: true, thirdParty: true},
@@ -94,7 +109,7 @@ var names = indexNames([]known{
 	{name: "if-match", fate: condition, endToEnd: true, thirdParty: true}, {name: "if-none-match", fate: condition, endToEnd: true, thirdParty: true},
 	{name: "if-modified-since", fate: condition, endToEnd: true, thirdParty: true},
 	{name: "if-unmodified-since", fate: condition, endToEnd: true, thirdParty: true},
-	{name: "origin", endToEnd: true}, {name: "referer", endToEnd: true}, {name: "date", endToEnd: true},
+	{name: "origin", endToEnd: true}, {name: "referer", endToEnd: true, note: noteReferer}, {name: "date", endToEnd: true},
 	{name: "idempotency-key", endToEnd: true}, {name: "max-forwards", endToEnd: true}, {name: "from", endToEnd: true},
 	{name: "early-data", endToEnd: true}, // RFC 8470 §5.1: must not be removed
 	{name: "priority", endToEnd: true}, {name: "dnt", endToEnd: true}, {name: "prefer", endToEnd: true},
@@ -103,8 +118,8 @@ var names = indexNames([]known{
 	{name: "signature", endToEnd: true}, {name: "signature-input", endToEnd: true},
 })
 
-// families are names known by how they begin.
-var families = []known{
+// families are names known by how they begin, by their first letter.
+var families = byLetter([]known{
 	{name: "x-forwarded-", fate: override},
 	{name: "x-variant", fate: internal},
 	{name: "x-tzero", fate: internal},
@@ -116,49 +131,71 @@ var families = []known{
 	{name: "accept-", endToEnd: true},
 	{name: "content-", endToEnd: true},
 	{name: "access-control-", endToEnd: true},
+})
+
+// nameIndex finds a name by a hash of its length and three of its letters, in either case.
+type nameIndex struct {
+	first [512]uint8 // the first name of each hash; 0: none
+	names []known    // from 1 on
 }
 
-// maxKnown is longer than every name in the list.
-const maxKnown = 32
+func nameHash(name []byte) uint {
+	n := len(name)
+	return (uint(n)*5 + uint(name[0]|0x20)*131 + uint(name[n-1]|0x20)*7 + uint(name[n/2]|0x20)*29) % 512
+}
 
-// indexNames sorts the list by length, so that a lookup compares with few names.
-func indexNames(list []known) (byLen [maxKnown][]known) {
+func indexNames(list []known) *nameIndex {
+	x := &nameIndex{names: append(make([]known, 1, len(list)+1), list...)}
+	for i := range x.names[1:] {
+		k := &x.names[i+1]
+		first := &x.first[nameHash([]byte(k.name))]
+		k.exact, k.next, *first = true, *first, uint8(i+1)
+	}
+	return x
+}
+
+func byLetter(list []known) (index [32][]known) {
 	for _, k := range list {
-		byLen[len(k.name)] = append(byLen[len(k.name)], k)
+		at := k.name[0] & 31
+		index[at] = append(index[at], k)
 	}
-	return byLen
+	return index
 }
 
-// lookup finds what is known about a name; unknown names are kept, and Connection may remove them.
-func lookup(name []byte) known {
-	if len(name) < maxKnown {
-		for i := range names[len(name)] {
-			if k := &names[len(name)][i]; lower(name[0]) == k.name[0] && field.EqualFold(name, k.name) {
-				return *k
-			}
+// unknown names are kept, and Connection may remove them.
+var unknown known
+
+// lookup finds what is known about a name.
+func lookup(name []byte) *known {
+	if len(name) == 0 {
+		return &unknown
+	}
+	for i := names.first[nameHash(name)]; i != 0; i = names.names[i].next {
+		if k := &names.names[i]; field.EqualFold(name, k.name) {
+			return k
 		}
 	}
-	for i := range families {
-		if k := &families[i]; len(name) >= len(k.name) && lower(name[0]) == k.name[0] && field.EqualFold(name[:len(k.name)], k.name) {
-			return *k
+	family := families[name[0]&31]
+	for i := range family {
+		if k := &family[i]; len(name) >= len(k.name) && field.EqualFold(name[:len(k.name)], k.name) {
+			return k
 		}
 	}
-	return known{}
+	return &unknown
 }
 
 // fair reports whether a line can be forwarded at all: the name is a token without an underscore (CGI
 // and WSGI turn "-" into "_", so that X_Variant would become X-Variant's twin), the value holds no
 // byte that could end the line.
-func fair(f *field.Field) bool {
-	if len(f.Name) == 0 {
-		return false
-	}
-	for _, c := range f.Name {
+func fair(f *field.Field) bool { return fairName(f.Name) && fairValue(f.Value) }
+
+func fairName(name []byte) bool {
+	for _, c := range name {
 		if c == '_' || !tokenByte[c] {
 			return false
 		}
 	}
-	return fairValue(f.Value)
+	return len(name) > 0
 }
 
 // fairValue admits what a field value may hold (RFC 9110 §5.5). Values are long and nearly always
@@ -217,28 +254,44 @@ const (
 
 // connection holds the names that a message's Connection field makes hop-by-hop.
 type connection struct {
-	named [maxNamed][]byte
-	n     int
+	named   [maxNamed][]byte
+	n       int
+	options int // looked at
 }
 
 // read collects the options that name a field to remove.
 func (c *connection) read(in field.List) {
-	options := 0
 	for i := range in {
-		if len(in[i].Name) != len("connection") || !field.EqualFold(in[i].Name, "connection") {
-			continue
-		}
-		for rest := in[i].Value; len(rest) > 0 && options < maxOptions; options++ {
-			at := indexByte(rest, ',')
-			option := rest
-			if at >= 0 {
-				option, rest = rest[:at], rest[at+1:]
-			} else {
-				rest = nil
-			}
-			c.add(field.TrimOWS(option))
+		if len(in[i].Name) == len("connection") && field.EqualFold(in[i].Name, "connection") {
+			c.line(in[i].Value)
 		}
 	}
+}
+
+// line is read for one Connection line.
+func (c *connection) line(rest []byte) {
+	for ; len(rest) > 0 && c.options < maxOptions; c.options++ {
+		at := indexByte(rest, ',')
+		option := rest
+		if at >= 0 {
+			option, rest = rest[:at], rest[at+1:]
+		} else {
+			rest = nil
+		}
+		c.add(field.TrimOWS(option))
+	}
+}
+
+// remove takes the named fields out of l, in place.
+func (c *connection) remove(l field.List) field.List {
+	out := l[:0]
+	for i := range l {
+		if k := lookup(l[i].Name); k.fate == keep && !k.endToEnd && c.names(l[i].Name) {
+			continue
+		}
+		out = append(out, l[i])
+	}
+	return out
 }
 
 func (c *connection) add(option []byte) {

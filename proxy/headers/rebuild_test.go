@@ -92,7 +92,7 @@ func TestToOrigin(t *testing.T) {
 		"user-agent: t\nAccept: b\n"+ownFull+"X-New: n\nAccept: more\n")
 }
 
-func TestClean(t *testing.T) {
+func TestReceive(t *testing.T) {
 	p := policy(t, nil)
 	const in = "Host: a|Connection: X-Mine, Cookie, rsc|X-Mine: 1|RSC: 1|Cookie: b|X_Y: 1|X-Original-URL: /admin|TE: trailers, x|X-Request-Id: id|Forwarded: for=1.1.1.1|Accept: c|X-Variant: d|Upgrade: websocket|traceparent: e"
 	for trusted, want := range map[bool]string{
@@ -100,7 +100,8 @@ func TestClean(t *testing.T) {
 		true:  "Host: a\nCookie: b\nX-Request-Id: id\nAccept: c\ntraceparent: e\n",
 	} {
 		l := lines(strings.Split(in, "|")...)
-		p.Clean(&l, trusted)
+		var seen Seen
+		p.Receive(&l, trusted, &seen)
 		if got := show(l); got != want {
 			t.Errorf("trusted %v: got\n%swant\n%s", trusted, got, want)
 		}
@@ -129,25 +130,56 @@ func TestToClient(t *testing.T) {
 func TestLoops(t *testing.T) {
 	p := policy(t, nil)
 	in := lines("CDN-Loop: TZERO; v=\"a, tzero\", other", "cdn-loop: tzero,tzeroo")
-	if n := p.Loops(in); n != 2 || p.Looping(in) {
+	count := func() int {
+		l, seen := in.Clone(), Seen{}
+		p.Receive(&l, false, &seen)
+		return seen.Loops
+	}
+	if n := count(); n != 2 || p.Looping(n) {
 		t.Errorf("got %d", n)
 	}
 	in.AddString("CDN-Loop", "tzero")
-	if !p.Looping(in) {
+	if !p.Looping(count()) {
 		t.Error("three times is not noticed")
 	}
 }
 
 func TestRequestID(t *testing.T) {
 	p := policy(t, nil)
+	id := func(trusted bool, in ...string) []byte {
+		l, seen := lines(in...), Seen{}
+		p.Receive(&l, trusted, &seen)
+		return seen.RequestID
+	}
 	for in, want := range map[string]string{"X-Request-Id: 0af7-XY_z": "0af7-XY_z", "X-Request-Id: a b": "", "X-Request-Id: a|X-Request-Id: b": "",
-		"X-Request-Id: " + strings.Repeat("a", 129): "", "X-Request-Id: <b>": "", "A: b": ""} {
-		if got := string(p.RequestID(lines(strings.Split(in, "|")...), true)); got != want {
+		"X-Request-Id: a b|X-Request-Id: b": "", "X-Request-Id: " + strings.Repeat("a", 129): "", "X-Request-Id: <b>": "", "A: b": ""} {
+		if got := string(id(true, strings.Split(in, "|")...)); got != want {
 			t.Errorf("%s: %q", in, got)
 		}
 	}
-	if p.RequestID(lines("X-Request-Id: a"), false) != nil {
+	if id(false, "X-Request-Id: a") != nil {
 		t.Error("believed a stranger")
+	}
+}
+
+// TestLookup: every name is found however it is written, and no other.
+func TestLookup(t *testing.T) {
+	for _, k := range names.names[1:] {
+		for _, name := range []string{k.name, strings.ToUpper(k.name), strings.ToUpper(k.name[:1]) + k.name[1:]} {
+			if got := lookup([]byte(name)); got.name != k.name {
+				t.Errorf("%s: found %q", name, got.name)
+			}
+		}
+		for _, name := range []string{k.name + "x", "q" + k.name[1:], k.name[:len(k.name)-1] + "\x0d"} {
+			if got := lookup([]byte(name)); got.exact && got.name != name {
+				t.Errorf("%s: found %q", name, got.name)
+			}
+		}
+	}
+	for name, want := range map[string]string{"X-Forwarded-Zone": "x-forwarded-", "SEC-x": "sec-", "x-forwarded": "x-forwarded", "z": "", "": ""} {
+		if got := lookup([]byte(name)); got.name != want {
+			t.Errorf("%s: found %q", name, got.name)
+		}
 	}
 }
 
@@ -246,7 +278,8 @@ func TestNothingForbiddenPasses(t *testing.T) {
 		p.ToClient(&back, in, &Reply{Version: "1.1"})
 		checkBytes(t, in, back, true)
 		cleaned := in.Clone()
-		p.Clean(&cleaned, false)
+		var seen Seen
+		p.Receive(&cleaned, false, &seen)
 		checkBytes(t, in, cleaned, false)
 		again := forward(p, "8.8.8.8", cleaned, &Forward{Mode: mode})
 		checkSection(t, in, again, mode)

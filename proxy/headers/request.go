@@ -1,7 +1,7 @@
 // Package headers rebuilds header sections on their way through the gateway: who the client is, what
 // an origin may see of a request, what a client may see of a response.
 //
-// Order matters. [Policy.Identify] reads what trusted proxies say, then [Policy.Clean] takes out
+// Order matters. [Policy.Identify] reads what trusted proxies say, then [Policy.Receive] takes out
 // everything that must not be believed or does not travel, and all that follows (routing by header,
 // cache lookup with Vary, variants) works on the cleaned section, so that it sees exactly what the
 // origin will: a header that Connection removes on the way cannot select a stored object.
@@ -57,41 +57,70 @@ type Forward struct {
 	hostFit bool // Host can be passed on
 }
 
-// Clean removes from a request's header section, in place, everything that does not travel or must
+// Seen is what Receive finds on its way through a header section. The values point into it.
+type Seen struct {
+	UserAgent, Referer []byte
+	RequestID          []byte // a trusted peer's, if it sent one that is valid; else nil
+	Loops              int    // how often the request has been through a gateway with our loop id (RFC 8586)
+}
+
+// Receive removes from a request's header section, in place, everything that does not travel or must
 // not be believed: hop-by-hop fields, what Connection names, malformed lines, names with an underscore,
 // override headers, tzero's internal ones. What ToOrigin treats by mode stays, and so do Host and
 // the request id and traceparent of a trusted peer. Call it after Identify.
-func (p *Policy) Clean(l *field.List, trusted bool) {
+func (p *Policy) Receive(l *field.List, trusted bool, seen *Seen) {
+	*seen = Seen{}
 	var named connection
-	named.read(*l)
+	ids := 0
 	out := (*l)[:0]
 	for i := range *l {
 		f := &(*l)[i]
-		if !fair(f) {
+		k := lookup(f.Name)
+		if !k.exact && !fairName(f.Name) || !fairValue(f.Value) {
 			continue
 		}
-		switch k := lookup(f.Name); k.fate {
+		switch k.note {
+		case noteConnection:
+			named.line(f.Value)
+		case noteUserAgent:
+			seen.UserAgent = first(seen.UserAgent, f.Value)
+		case noteReferer:
+			seen.Referer = first(seen.Referer, f.Value)
+		}
+		switch k.fate {
 		case hop, override, internal, identity:
 			continue
+		case loop:
+			seen.Loops += p.loops(f.Value)
 		case requestID:
-			if !trusted || !validRequestID(f.Value) {
+			if ids++; !trusted || !validRequestID(f.Value) {
 				continue
 			}
-		default:
-			if !k.endToEnd && named.names(f.Name) {
-				continue
-			}
+			seen.RequestID = f.Value
 		}
 		out = append(out, *f)
+	}
+	if ids > 1 {
+		seen.RequestID = nil
+	}
+	if named.n > 0 {
+		out = named.remove(out)
 	}
 	clear((*l)[len(out):])
 	*l = out
 }
 
+func first(have, v []byte) []byte {
+	if have == nil {
+		return v
+	}
+	return have
+}
+
 // ToOrigin appends to dst what is sent to the origin: the lines of in that may travel, in their order,
 // then tzero's own. Framing (Host, Content-Length, Transfer-Encoding, Connection) is left to whoever
 // writes the message. TE ends here: it speaks of this connection, and trailers are relayed in any case.
-// It may be given a section that has been through Clean or one that has not.
+// It may be given a section that has been through Receive or one that has not.
 func (p *Policy) ToOrigin(dst *field.List, in field.List, f *Forward) {
 	var named connection
 	named.read(in)

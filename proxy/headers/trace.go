@@ -6,18 +6,6 @@ import (
 	"github.com/tzero-edge/tzero/internal/field"
 )
 
-// RequestID returns the request id that a trusted peer sent, if it is well-formed and the only one;
-// otherwise nil, and the caller makes one.
-func (p *Policy) RequestID(in field.List, trusted bool) []byte {
-	if !trusted || in.Count("x-request-id") != 1 {
-		return nil
-	}
-	if v := in.Get("x-request-id"); validRequestID(v) {
-		return v
-	}
-	return nil
-}
-
 // validRequestID admits what can stand in logs, URLs and shells without harm: up to 128 letters,
 // digits and - . _ ~ : = + / @.
 func validRequestID(v []byte) bool {
@@ -81,26 +69,20 @@ func AppendTraceparent(dst []byte, random *[24]byte, sampled bool) []byte {
 	return append(dst, "-00"...)
 }
 
-// Loops counts how often the request has been through a gateway with our loop id (RFC 8586).
-func (p *Policy) Loops(in field.List) int {
-	n := 0
-	for i := range in {
-		if !field.EqualFold(in[i].Name, "cdn-loop") {
-			continue
+// loops counts in one CDN-Loop line how often the request has been through a gateway with our loop id (RFC 8586).
+func (p *Policy) loops(rest []byte) (n int) {
+	for len(rest) > 0 {
+		at := lastComma(rest, true)
+		if field.EqualFold(cdnID(rest[at+1:]), p.loopID) {
+			n++
 		}
-		for rest := in[i].Value; len(rest) > 0; {
-			at := lastComma(rest, true)
-			if field.EqualFold(cdnID(rest[at+1:]), p.loopID) {
-				n++
-			}
-			rest = rest[:max(at, 0)]
-		}
+		rest = rest[:max(at, 0)]
 	}
 	return n
 }
 
-// Looping reports whether a request has been here too often and must be refused: 508, reason "loop".
-func (p *Policy) Looping(in field.List) bool { return p.Loops(in) >= p.maxLoops }
+// Looping reports whether a request that has been here so often must be refused: 508, reason "loop".
+func (p *Policy) Looping(times int) bool { return times >= p.maxLoops }
 
 // cdnID returns the id of a cdn-info: what stands before its parameters.
 func cdnID(member []byte) []byte {
