@@ -112,7 +112,8 @@ func (c *conn) woke(err error) (again bool, _ error) {
 // lock: once that is free, the deadline is set, and can be cleared.
 func (c *conn) rouse() {
 	c.shard.mu.Lock()
-	c.shard.mu.Unlock() //nolint:staticcheck // waiting is all
+	//lint:ignore SA2001 waiting is all
+	c.shard.mu.Unlock()
 	_ = c.raw.SetReadDeadline(noDeadline)
 }
 
