@@ -5,6 +5,7 @@ import (
 
 	"github.com/tzero-edge/tzero/cache/key"
 	"github.com/tzero-edge/tzero/cache/rfc9111"
+	"github.com/tzero-edge/tzero/internal/field"
 )
 
 // Begin judges the origin's answer to a Miss or an Alone as soon as its head is there. asked is when the
@@ -15,9 +16,14 @@ import (
 // goroutine of the cache's own reads it. When it may not, the fill is Uncacheable, says why, and body stays
 // the caller's.
 func (c *Cache) Begin(q *Request, res *Result, head Head, body Body, asked, now time.Time) *Fill {
+	return c.begin(q, res, head, body, asked, asked, now)
+}
+
+// begin is Begin for an answer that knows of every write until since.
+func (c *Cache) begin(q *Request, res *Result, head Head, body Body, asked, since, now time.Time) *Fill {
 	c.count.add(countFill)
 	c.relieve()
-	f := &Fill{c: c, class: q.class(), status: head.Status, total: head.Length, primary: q.hash, asked: asked}
+	f := &Fill{c: c, class: q.class(), status: head.Status, total: head.Length, primary: q.hash, asked: since, delay: q.Policy.writeInterval}
 	f.judged = rfc9111.Assess(q.judged(), head.judged(),
 		&q.Policy.rules, asked, now)
 	f.reason = c.refuses(q, res, &head, f.judged.Reason)
@@ -31,7 +37,7 @@ func (c *Cache) Begin(q *Request, res *Result, head Head, body Body, asked, now 
 	ready := body.Ready()
 	f.shareable = f.transient || f.judged.Traits&rfc9111.TraitShareable != 0
 	d := draft{id: c.ids.Add(1), status: head.Status, lines: head.Fields, own: head.Own, received: now, judged: &f.judged}
-	if reason := c.register(q, f, &d, &head); reason != "" {
+	if reason := c.register(q, f, &d, &head, now); reason != "" {
 		f.reason = reason
 		return c.uncacheable(q, res, f, now)
 	}
@@ -116,7 +122,7 @@ func (c *Cache) spurn(q *Request, res *Result, reason Reason, status int, now ti
 }
 
 // register gives the fill its key, lays its blob out and makes it visible to other requests.
-func (c *Cache) register(q *Request, f *Fill, d *draft, head *Head) Reason {
+func (c *Cache) register(q *Request, f *Fill, d *draft, head *Head, now time.Time) Reason {
 	if !c.enter() {
 		return BypassClosing
 	}
@@ -127,7 +133,7 @@ func (c *Cache) register(q *Request, f *Fill, d *draft, head *Head) Reason {
 		if f.transient || f.invalidated {
 			f.record = c.alike(q, &vary)
 		} else {
-			f.record = c.family(q, s, &vary)
+			f.record = c.family(q, s, &vary, now)
 		}
 		d.key, d.primary = q.withSuffix(f.record), q.primary
 		blob, ok := d.build(int(min(max(head.Length, 0), firstBody)))
@@ -143,6 +149,7 @@ func (c *Cache) register(q *Request, f *Fill, d *draft, head *Head) Reason {
 			return
 		}
 		f.hash = key.Hash(c.seed, d.key)
+		c.introduce(q, s, f, head.Fields)
 		f.bodyAt, f.limit = len(blob), int(c.limit(q))-len(blob)
 		f.head = Object{append([]byte(nil), blob...)}
 		if !f.transient && !f.invalidated && f.shareable {
@@ -184,12 +191,15 @@ func (f *Fill) outrun() {
 
 // family returns the vary record under which the response is stored, or none for one that does not vary and
 // has no varying siblings. A new record goes to the tier at once. Called with the slot locked.
-func (c *Cache) family(q *Request, s *slot, vary *rfc9111.Vary) Object {
+func (c *Cache) family(q *Request, s *slot, vary *rfc9111.Vary, now time.Time) Object {
 	have := s.record
 	if !have.Exists() {
 		if o := c.tier.Get(q.hash); o.Exists() && o.kind() == kindVary && string(o.Primary()) == string(q.primaryKey()) {
 			have = o
 		}
+	}
+	if have.Exists() && have.ended(now) {
+		have = Object{}
 	}
 	var names varyNames
 	if have.Exists() {
@@ -197,7 +207,7 @@ func (c *Cache) family(q *Request, s *slot, vary *rfc9111.Vary) Object {
 	}
 	all, grown := union(names, vary)
 	if grown {
-		have = all.record(c.ids.Add(1), q.primaryKey())
+		have = all.record(c.ids.Add(1), q.primaryKey(), nil)
 		c.tier.Set(q.hash, have)
 		s.record = have
 	}
@@ -212,7 +222,18 @@ func (c *Cache) alike(q *Request, vary *rfc9111.Vary) Object {
 	}
 	names := varyNames{n: vary.N}
 	copy(names.names[:], vary.Names[:vary.N])
-	return names.record(c.ids.Add(1), q.primaryKey())
+	return names.record(c.ids.Add(1), q.primaryKey(), nil)
+}
+
+// introduce makes the response known where it is not looked for under its own key. Called with the slot locked.
+func (c *Cache) introduce(q *Request, s *slot, f *Fill, fields field.List) {
+	if f.transient || f.invalidated {
+		return
+	}
+	if f.record.Exists() {
+		f.record = c.enrol(q, s, f.record, f.hash)
+	}
+	f.also = c.otherNames(q, f, fields)
 }
 
 // start pumps the body, here and now if that cannot block.
@@ -278,9 +299,12 @@ func (c *Cache) keep(f *Fill, object Object, now time.Time) {
 // put stores an object, and takes it back when its key was written meanwhile: the invalidation's Del may have
 // come before the Set.
 func (c *Cache) put(f *Fill, object Object) bool {
-	stored := c.tier.Set(f.hash, object)
+	stored := c.tier.Set(f.hash, f.curbed(object))
 	if f.withdrawn() {
 		c.tier.Del(f.hash)
+	}
+	if stored {
+		c.announce(f)
 	}
 	return stored
 }

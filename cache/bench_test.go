@@ -137,6 +137,22 @@ func TestHitsAllocateNothing(t *testing.T) {
 	}
 }
 
+// TestEquivalentHitsAllocateNothing: visitors with a query of their own each are the rule, not the exception.
+func TestEquivalentHitsAllocateNothing(t *testing.T) {
+	head := append(lines("No-Vary-Search", `key-order, params=("x")`), vary("Accept-Encoding")...)
+	c, tier := newCache(t)
+	q := browser(policy(t), "/")
+	store(t, c, tier, q, 1024, head)
+	q.Query = []byte("utm_source=x&page=%32&x=1")
+	if n := testing.AllocsPerRun(1000, func() {
+		if r := c.Lookup(q, t0); r.Verdict != cache.Hit {
+			t.Fatal(r.Verdict)
+		}
+	}); n != 0 && !raced {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 func BenchmarkHit(b *testing.B) {
 	for _, head := range []field.List{page, vary("Accept-Encoding")} {
 		b.Run("vary="+string(head.Get("Vary")), func(b *testing.B) {

@@ -43,7 +43,10 @@ type Cache struct {
 	fills      *table
 	flights    flight.Group[*Fill]
 	marks      marks
-	writes     writes
+	writes     writes // that took effect at once
+	delayed    writes // that take effect a little later; see invalidate.go
+	writers    writers
+	searches   atomic.Bool // some response had No-Vary-Search
 	orphans    orphans
 	count      counters
 	ids        atomic.Uint64
@@ -72,7 +75,7 @@ func New(cfg Config, tier Tier) *Cache {
 		settling:  make(chan *Fill, 1024),
 		closing:   make(chan struct{}),
 	}
-	c.writes.born = c.now()
+	c.writes.born, c.delayed.born = c.now(), c.now()
 	c.settler.Add(1)
 	go c.settle()
 	return c
@@ -163,6 +166,8 @@ func (c *Cache) settled(f *Fill) {
 		c.count.add(countDropped)
 	case o.ID() != f.object.ID() && o.Received().Before(f.object.Received()) && !f.withdrawn():
 		c.put(f, f.object)
+	case o.ID() == f.object.ID() && f.outpaced():
+		c.tier.Set(f.hash, f.curbed(o))
 	}
 	c.fills.remove(f)
 }

@@ -23,6 +23,7 @@ const (
 	countRefresh
 	countPanic
 	countAbandoned
+	countDelayed
 	numCounters
 )
 
@@ -63,6 +64,7 @@ type Stats struct {
 	Refreshes   uint64 // background refreshes begun
 	Panics      uint64 // in functions given to Lead and Refresh
 	Abandoned   uint64 // fills that nobody read, given up because memory was short
+	Delayed     uint64 // writes whose effect was delayed, because their client writes too often
 
 	Running      int64 // fills running now
 	RunningBytes int64 // bytes held by them, and by those that ended and are still being read
@@ -79,7 +81,7 @@ func (c *Cache) Stats() Stats {
 		Uncacheable: c.count.sum(countUncacheable), Failed: c.count.sum(countFailed),
 		TooLarge: c.count.sum(countTooLarge), Dropped: c.count.sum(countDropped),
 		Laggards: c.count.sum(countLaggard), Refreshes: c.count.sum(countRefresh), Panics: c.count.sum(countPanic),
-		Abandoned: c.count.sum(countAbandoned),
-		Running:   c.running.Load(), RunningBytes: c.held.Load(), Refreshing: c.refreshing.count(),
+		Abandoned: c.count.sum(countAbandoned), Delayed: c.count.sum(countDelayed),
+		Running: c.running.Load(), RunningBytes: c.held.Load(), Refreshing: c.refreshing.count(),
 	}
 }

@@ -77,6 +77,8 @@ type Fill struct {
 	bodyAt    int    // where the body begins in blob
 	total     int64  // Content-Length, or -1
 	asked     time.Time
+	delay     time.Duration // how long it may live when the key was written too often meanwhile
+	also      otherNames
 
 	mu          sync.Mutex
 	state       State

@@ -16,7 +16,7 @@ func (c *Cache) Freshen(q *Request, res *Result, head Head, asked, now time.Time
 	old := res.Object
 	lines := rfc9111.Merge(old.Fields(nil), arrived(head.Fields, now))
 	own := rfc9111.Merge(old.Own(nil), head.Own)
-	f := &Fill{c: c, class: q.class(), status: old.Status(), total: int64(len(old.Body())), primary: q.hash, asked: asked}
+	f := &Fill{c: c, class: q.class(), status: old.Status(), total: int64(len(old.Body())), primary: q.hash, asked: asked, delay: q.Policy.writeInterval}
 	f.judged = rfc9111.Assess(q.judged(), &rfc9111.Response{Status: old.Status(), Fields: lines, Own: own},
 		&q.Policy.rules, asked, now)
 	f.reason = f.judged.Reason
@@ -32,7 +32,7 @@ func (c *Cache) Freshen(q *Request, res *Result, head Head, asked, now time.Time
 	d.key, d.primary = old.Key(), len(old.Primary())
 	f.record = res.record
 	if f.reason == "" && !c.writes.since(q.hash, asked) {
-		c.refamily(q, f, &d, lines)
+		c.refamily(q, f, &d, lines, now)
 	}
 	b, ok := d.build(len(old.Body()))
 	if !ok {
@@ -86,10 +86,12 @@ func arrived(fields field.List, now time.Time) field.List {
 }
 
 // refamily finds the key of the freshened response: its 304 may have changed Vary.
-func (c *Cache) refamily(q *Request, f *Fill, d *draft, lines field.List) {
+func (c *Cache) refamily(q *Request, f *Fill, d *draft, lines field.List, now time.Time) {
 	vary := rfc9111.VaryOf(lines)
 	c.fills.update(q.hash, q.primaryKey(), func(s *slot) {
-		f.record = c.family(q, s, &vary)
+		f.record = c.family(q, s, &vary, now)
 		d.key, d.primary = append([]byte(nil), q.withSuffix(f.record)...), q.primary
+		f.hash = key.Hash(c.seed, d.key)
+		c.introduce(q, s, f, lines)
 	})
 }

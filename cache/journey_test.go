@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"net/netip"
 	"strconv"
 	"testing"
 	"time"
@@ -379,7 +380,7 @@ func TestInvalidateRelated(t *testing.T) {
 		w := newWorld(t, nil, numbered("Cache-Control: max-age=60"))
 		w.get("/a/page?x=1", t0)
 		for _, name := range []string{"Location: ", "Content-Location: "} {
-			w.c.InvalidateRelated(w.request("/a/form"), list(name+c.location), t0)
+			w.c.Written(w.request("/a/form"), netip.Addr{}, list(name+c.location), t0)
 		}
 		if a := w.get("/a/page?x=1", t0); (a.verdict == Miss) != c.gone {
 			t.Errorf("%q: got %s", c.location, a.verdict)

@@ -77,7 +77,7 @@ func (c *Cache) lookAgain(q *Request, res *Result) *Fill {
 	if f := c.fills.find(q, &r, res.began); f != nil {
 		return f
 	}
-	c.find(q, &r)
+	c.find(q, &r, res.began)
 	o := r.Object
 	switch {
 	case !o.Exists(), o.Received().Before(res.began.Truncate(time.Millisecond)):

@@ -18,8 +18,11 @@ func (c *Cache) Lookup(q *Request, now time.Time) Result {
 	}
 	q.buildKey(c)
 	r := Result{Verdict: Miss, Reason: MissURI, began: now}
-	c.find(q, &r)
-	c.judge(q, &r, now)
+	if c.find(q, &r, now); r.Object.Exists() {
+		c.judge(q, &r, now)
+	} else {
+		c.findEqual(q, &r, now)
+	}
 	switch r.Verdict {
 	case Hit:
 		c.count.add(countHit)
@@ -54,13 +57,16 @@ func bypass(q *Request) Reason {
 }
 
 // find looks the stored response up: under the primary key, or behind the vary record that stands there.
-func (c *Cache) find(q *Request, r *Result) {
+func (c *Cache) find(q *Request, r *Result, now time.Time) {
 	o := c.tier.Get(q.hash)
 	if !o.Exists() || !bytes.Equal(o.Primary(), q.primaryKey()) {
 		return
 	}
 	full := q.primaryKey()
 	if o.kind() == kindVary {
+		if o.ended(now) {
+			return
+		}
 		r.record = o
 		r.Reason = MissVary
 		full = q.withSuffix(o)

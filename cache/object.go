@@ -14,7 +14,7 @@ import (
 // not fifty. All numbers are little-endian; offsets in bytes.
 //
 //	 0 u8   layout version
-//	 1 u8   kind: object, vary record, derived
+//	 1 u8   kind: object, vary record, derived encoding, search record, alias
 //	 2 u16  traits (rfc9111.Trait)
 //	 4 u16  status
 //	 6 u16  number of header lines, n
@@ -24,7 +24,7 @@ import (
 //	32 i64  Date, Unix s
 //	40 i64  Last-Modified, Unix s; the least i64 where there is none
 //	48 i64  initial age, ms
-//	56 i64  freshness lifetime, ms
+//	56 i64  freshness lifetime, ms; of a vary record the Unix ms of its end, or 0
 //	64 u32  stale-while-revalidate, s
 //	68 u32  stale-if-error, s
 //	72 u32  length of the key
@@ -49,6 +49,8 @@ const (
 	kindObject  = 1
 	kindVary    = 2
 	kindDerived = 3
+	kindSearch  = 4
+	kindAlias   = 5
 
 	atKind, atTraits, atStatus, atLines       = 1, 2, 4, 6
 	atID, atEpoch, atReceived, atDate         = 8, 16, 24, 32
@@ -240,7 +242,7 @@ func (o Object) Bytes() []byte { return o.b }
 // Decode takes a blob for an object after checking every length in it, so that no accessor can read outside.
 func Decode(b []byte) (Object, bool) {
 	o := Object{b}
-	if len(b) < headSize || b[0] != layoutVersion || b[atKind] < kindObject || b[atKind] > kindDerived {
+	if len(b) < headSize || b[0] != layoutVersion || b[atKind] < kindObject || b[atKind] > kindAlias {
 		return Object{}, false
 	}
 	keyLen, primary := int64(o.u32(atKeyLen)), int64(o.u32(atPrimary))

@@ -139,7 +139,7 @@ func FuzzDecode(f *testing.F) {
 		o.stored(t0)
 		o.Head()
 		namesOf(o)
-		appendSuffix(nil, o, &Request{Policy: &Policy{}})
+		appendSuffix(nil, o, &Request{Policy: &Policy{}}, nil)
 		if n := headSize + len(o.Key()) + o.Lines()*lineSize + len(o.Head()) + len(o.Body()); n != len(b) {
 			t.Fatalf("%d of %d bytes are accounted for", n, len(b))
 		}

@@ -24,6 +24,7 @@ type Request struct {
 	Variant  []byte     // part of the key on routes with variants
 
 	keyBuf  []byte // primary key, then the selecting suffix
+	other   []byte // a key that is not the request's own
 	primary int    // length of the primary key in keyBuf
 	hash    uint64 // of the primary key
 	leases  int    // how often this request stood for election
@@ -67,7 +68,7 @@ func (q *Request) gather() {
 }
 
 // Reset forgets everything but the scratch memory.
-func (q *Request) Reset() { *q = Request{keyBuf: q.keyBuf[:0]} }
+func (q *Request) Reset() { *q = Request{keyBuf: q.keyBuf[:0], other: q.other[:0]} }
 
 // Clone returns a copy that shares no memory with q, for work that outlives the exchange.
 func (q *Request) Clone() *Request {
@@ -97,7 +98,7 @@ func (q *Request) buildKey(c *Cache) {
 func (q *Request) withSuffix(record Object) []byte {
 	q.keyBuf = q.keyBuf[:q.primary]
 	if record.Exists() {
-		q.keyBuf = appendSuffix(q.keyBuf, record, q)
+		q.keyBuf = appendSuffix(q.keyBuf, record, q, nil)
 	}
 	return q.keyBuf
 }
@@ -161,13 +162,14 @@ type Result struct {
 	Refresh bool          // of Stale: a new response should be fetched in the background
 	Raw     bool          // of Alone: nothing of the answer is stored
 
+	equal  bool   // Object was asked for in other words, which the origin or the route takes for the same; see equal.go
 	record Object // the vary record under the primary key, if one is known
 	began  time.Time
 }
 
 // Validating reports whether the fetch should carry the object's validators.
 func (r *Result) Validating() bool {
-	return !r.Raw && r.Object.Exists() && r.Object.CanValidate() && (r.Verdict == Miss || r.Verdict == Alone)
+	return !r.Raw && !r.equal && r.Object.Exists() && r.Object.CanValidate() && (r.Verdict == Miss || r.Verdict == Alone)
 }
 
 // OnFailure decides whether Result.Object may stand in when the origin failed (RFC 9111 §4.2.4, RFC 5861),

@@ -23,6 +23,12 @@ type RouteConfig struct {
 	SetCookie      string        `yaml:"set_cookie" enum:"refuse|store" doc:"A response with Set-Cookie is not stored (refuse), or stored as RFC 9111 permits (store)."`
 	Targeted       []string      `yaml:"targeted" enum:"Tzero-Cache-Control|CDN-Cache-Control|Surrogate-Control" doc:"Response fields that outweigh Cache-Control and Expires, the first one present wins (RFC 9213): Tzero-Cache-Control, CDN-Cache-Control, Surrogate-Control. The first and the last end here; CDN-Cache-Control is sent on. With Surrogate-Control in the list the origin is sent Surrogate-Capability."`
 	StoreStatuses  []int         `yaml:"store_statuses" doc:"Statuses that are stored although they speak about one request's form, so that a stranger could break a page for all: 400, 408, 413, 414, 417, 505."`
+	Vary           string        `yaml:"vary" enum:"strict|lists|languages" doc:"How requests are compared by the fields that Vary names: as they stand (strict); without regard to how a list is split into lines and to whitespace around its commas, and to the order of languages (lists); also, who prefers a language to all others gets what is stored in that Content-Language (languages)."`
+	MaxVariants    int           `yaml:"max_variants" doc:"How many responses are kept of one page that differ by what Vary names; the one stored first makes room."`
+	NoVarySearch   string        `yaml:"no_vary_search" enum:"honour|ignore" doc:"Whether a stored page answers other queries that its No-Vary-Search calls equivalent. Mode origin only."`
+	Post           string        `yaml:"post" enum:"refuse|store" doc:"The answer to a POST is not stored (refuse), or answers later GETs of the same target where it is a 200, declares its freshness and names that target in Content-Location (store; RFC 9110 §9.3.3)."`
+	WriteBurst     int           `yaml:"write_burst" doc:"How many writes in a row of one client (an IPv4 address, an IPv6 /64) make stored pages void at once; 0 for no bound. The effect of further ones is delayed, so that a loop of writes cannot hold the cache empty."`
+	WriteInterval  conf.Duration `yaml:"write_interval" doc:"In the long run a client's writes make pages void at once only this often; what it writes beyond takes effect within this time."`
 	MaxObject      conf.Size     `yaml:"max_object" doc:"Largest response that is stored for this route; 0B means the cache's own limit."`
 	HTMLMax        conf.Duration `yaml:"html_max" doc:"Longest time that HTML is kept in mode origin, whatever the origin says, because a deploy changes it; 0 for no limit."`
 	HeuristicMax   conf.Duration `yaml:"heuristic_max" doc:"Longest freshness for responses that have a Last-Modified and declare none; 0 to give them none."`
@@ -50,6 +56,12 @@ func DefaultRoute() RouteConfig {
 		Query:          QueryConfig{Mode: "deny", Names: key.TrackingParameters()},
 		SetCookie:      "refuse",
 		Targeted:       []string{rfc9111.TzeroCacheControl.String(), rfc9111.CDNCacheControl.String()},
+		Vary:           "strict",
+		MaxVariants:    128,
+		NoVarySearch:   "honour",
+		Post:           "refuse",
+		WriteBurst:     20,
+		WriteInterval:  conf.Duration(time.Second),
 		HTMLMax:        conf.Duration(10 * time.Minute),
 		HeuristicMax:   conf.Duration(10 * time.Minute),
 		ServerErrorMax: conf.Duration(time.Second),
@@ -77,6 +89,18 @@ func (c RouteConfig) Validate() []conf.Problem {
 	word("query.mode", c.Query.Mode, "all|none|allow|deny")
 	word("set_cookie", c.SetCookie, "refuse|store")
 	word("client_reload", c.Reload, "honour|ignore")
+	word("vary", c.Vary, "strict|lists|languages")
+	word("no_vary_search", c.NoVarySearch, "honour|ignore")
+	word("post", c.Post, "refuse|store")
+	if c.MaxVariants < 1 || c.MaxVariants > 1024 {
+		add("max_variants", "must be between 1 and 1024")
+	}
+	if c.WriteBurst < 0 || c.WriteBurst > 1e6 {
+		add("write_burst", "must be between 0 and 1000000")
+	}
+	if c.WriteBurst > 0 && (c.WriteInterval.D() < time.Millisecond || c.WriteInterval.D() > time.Minute) {
+		add("write_interval", "must be between 1ms and 1m")
+	}
 	if c.Mode == "ttl" && c.TTL == 0 {
 		add("ttl", "must be given in mode ttl; use mode never to store nothing")
 	}
@@ -118,6 +142,13 @@ type Policy struct {
 	maxObject   int64 // 0: the cache's
 	reload      time.Duration
 	shareErrors bool
+
+	normal        rfc9111.Normal
+	maxVariants   int
+	search        bool // No-Vary-Search is honoured
+	posts         bool // answers to POST may be stored
+	writeBurst    int  // 0: no bound
+	writeInterval time.Duration
 }
 
 type cookieName struct {
@@ -137,6 +168,13 @@ func (c RouteConfig) Compile() (*Policy, error) {
 		maxObject:   int64(c.MaxObject),
 		reload:      c.ReloadEvery.D(),
 		shareErrors: c.ShareErrors,
+
+		normal:        map[string]rfc9111.Normal{"lists": rfc9111.NormalLists, "languages": rfc9111.NormalLanguages}[c.Vary],
+		maxVariants:   c.MaxVariants,
+		search:        c.NoVarySearch == "honour" && c.Mode == "origin" && c.Query.Mode != "none",
+		posts:         c.Post == "store",
+		writeBurst:    c.WriteBurst,
+		writeInterval: c.WriteInterval.D(),
 		rules: rfc9111.Rules{
 			Mode:           map[string]rfc9111.Mode{"origin": rfc9111.Origin, "ttl": rfc9111.TTL, "never": rfc9111.Never}[c.Mode],
 			TTL:            c.TTL.D(),
@@ -172,6 +210,9 @@ func (p *Policy) StripsCredentials() bool { return p.rules.Mode == rfc9111.TTL }
 
 // Stores reports whether the route stores anything.
 func (p *Policy) Stores() bool { return p.rules.Mode != rfc9111.Never }
+
+// StoresPosts reports whether answers to POST may be stored.
+func (p *Policy) StoresPosts() bool { return p.posts }
 
 // Own reports whether a response field speaks to this cache alone and is not sent on.
 func (p *Policy) Own(name []byte) bool {

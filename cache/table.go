@@ -69,6 +69,9 @@ func (f *Fill) usable(q *Request, now time.Time) bool {
 		return false
 	}
 	s := f.head.stored(now)
+	if s.Resident > f.delay && f.outpaced() {
+		return false
+	}
 	use, _ := rfc9111.Reuse(&s, &q.facts.directives, q.Policy.reload)
 	return use == rfc9111.UseFresh
 }

@@ -18,28 +18,39 @@ import (
 // Record names only grow while a record lives: a response that varies less than its siblings is stored under
 // all their names, which costs a copy and never an error.
 
+// The record also remembers where its responses lie, oldest first, so that there is a bound on them: a client that
+// varies a selecting field pushes out at most one response for each that it makes the origin render.
+
 // varyNames is the set of names in a record.
 type varyNames struct {
 	n     int
 	names [rfc9111.MaxVary][]byte
 }
 
-// namesOf reads a record's body: u8 length and name in lower case, repeated. A damaged body yields no names.
+// namesOf reads the names in a record's body: u8 length and name in lower case, repeated, and a zero byte. A damaged
+// body yields no names.
 func namesOf(record Object) varyNames {
-	var v varyNames
+	v, _ := splitRecord(record)
+	return v
+}
+
+func splitRecord(record Object) (v varyNames, variants []byte) {
 	for b := record.Body(); len(b) > 0; {
 		n := int(b[0])
-		if n == 0 || n >= len(b) || v.n == len(v.names) {
-			return varyNames{}
+		switch {
+		case n == 0:
+			return v, b[1:]
+		case n >= len(b) || v.n == len(v.names):
+			return varyNames{}, nil
 		}
 		v.names[v.n], b = b[1:1+n], b[1+n:]
 		v.n++
 	}
-	return v
+	return varyNames{}, nil
 }
 
-// record builds a vary record.
-func (v *varyNames) record(id uint64, primary []byte) Object {
+// record builds a vary record over variants, u64 hashes of full keys.
+func (v *varyNames) record(id uint64, primary, variants []byte) Object {
 	var body []byte
 	for _, name := range v.names[:v.n] {
 		body = append(body, byte(len(name)))
@@ -50,12 +61,35 @@ func (v *varyNames) record(id uint64, primary []byte) Object {
 			body = append(body, c)
 		}
 	}
+	body = append(append(body, 0), variants...)
 	return small(kindVary, id, 0, primary, len(primary), body)
+}
+
+// enrol notes that a response is going to lie under hash. The one that came first makes room where there are too many.
+// Called with the slot locked.
+func (c *Cache) enrol(q *Request, s *slot, record Object, hash uint64) Object {
+	names, variants := splitRecord(record)
+	for b := variants; len(b) >= 8; b = b[8:] {
+		if binary.LittleEndian.Uint64(b) == hash {
+			return record
+		}
+	}
+	variants = binary.LittleEndian.AppendUint64(append([]byte(nil), variants...), hash)
+	for len(variants) > 8*q.Policy.maxVariants {
+		c.tier.Del(binary.LittleEndian.Uint64(variants))
+		variants = variants[8:]
+	}
+	next := names.record(record.ID(), q.primaryKey(), variants)
+	next.endAt(record.end())
+	c.tier.Set(q.hash, next)
+	s.record = next
+	return next
 }
 
 // appendSuffix appends the selecting suffix of a request under a record. Where credentials are stripped, the
 // fetch has none and selects nothing by them.
-func appendSuffix(dst []byte, record Object, q *Request) []byte {
+// language, if not empty, stands for Accept-Language.
+func appendSuffix(dst []byte, record Object, q *Request, language []byte) []byte {
 	dst = binary.LittleEndian.AppendUint64(dst, record.ID())
 	v := namesOf(record)
 	for _, name := range v.names[:v.n] {
@@ -63,7 +97,11 @@ func appendSuffix(dst []byte, record Object, q *Request) []byte {
 		if q.Policy.StripsCredentials() && (field.EqualFold(name, "Cookie") || field.EqualFold(name, "Authorization")) {
 			fields = nil
 		}
-		dst = rfc9111.AppendSelecting(dst, fields, name)
+		if len(language) > 0 && field.EqualFold(name, "Accept-Language") {
+			dst = rfc9111.AppendLanguage(dst, language)
+			continue
+		}
+		dst = rfc9111.AppendSelecting(dst, fields, name, q.Policy.normal)
 	}
 	return dst
 }

@@ -127,7 +127,7 @@ func (x *Exchange) askForAll(q *cache.Request, r *cache.Result) (*origin.Respons
 func (x *Exchange) head(res *origin.Response) cache.Head {
 	h := cache.Head{Status: res.Status, Fields: x.ends, Length: res.Length, UntilClose: res.CloseDelimited}
 	for i := range res.Fields {
-		if f := res.Fields[i]; x.plan.Cache.Own(f.Name) {
+		if f := res.Fields[i]; x.want.Policy.Own(f.Name) {
 			h.Own = append(h.Own, f)
 		}
 	}
@@ -194,7 +194,7 @@ func (x *Exchange) fetchAlone() State {
 	x.answer = res
 	x.note(StateFetch, "", "")
 	if rfc9111.Invalidates(x.Req.Method, res.Status) {
-		x.invalidate(res)
+		x.written(res)
 	}
 	return StateDeliver
 }
@@ -233,19 +233,28 @@ func (x *Exchange) standInOr(failed *origin.Error) State {
 	return x.failure(StateFetch, failed)
 }
 
-// invalidate drops what is stored for the target of an unsafe request that succeeded, and for what its
-// answer names as Location and Content-Location (RFC 9111 §4.4). The key is the one that a GET would have:
-// writes may have a route of their own.
-func (x *Exchange) invalidate(res *origin.Response) {
+// written tells the cache of an unsafe request that succeeded: what is stored for its target is void, and so is what
+// its answer names as Location and Content-Location (RFC 9111 §4.4). The key is the one that a GET would have:
+// writes may have a route of their own. The answer to a POST may be stored there.
+func (x *Exchange) written(res *origin.Response) {
 	q := x.Req
 	r, _ := x.gen.Table.Match(x.Out.Scheme, x.host, q.Path, methodGet, q.Fields)
 	if r == nil || !x.gen.Plans[r.Index].Cache.Stores() {
 		return
 	}
 	x.describe(&x.gen.Plans[r.Index])
-	now := x.now()
-	x.edge.cache.Invalidate(&x.want, now)
-	x.edge.cache.InvalidateRelated(&x.want, res.Fields, now)
+	if !x.want.Policy.StoresPosts() || string(q.Method) != "POST" || conditional(q) {
+		x.edge.cache.Written(&x.want, x.id.Client, res.Fields, x.came)
+		return
+	}
+	x.gen.Clients.EndToEnd(&x.ends, res.Fields)
+	x.withhold(&x.ends)
+	body := &fillBody{res: *res}
+	x.fill = x.edge.cache.Posted(&x.want, x.id.Client, x.head(res), body, x.asked, x.came)
+	x.answer = &body.res
+	if x.fill != nil {
+		x.answer = nil
+	}
 }
 
 var methodGet = []byte("GET")

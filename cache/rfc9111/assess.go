@@ -119,6 +119,13 @@ func Forbids(req *Request, resp *Response, rules *Rules) Reason {
 	return a.forbidden(req, resp, rules)
 }
 
+// Explicit reports whether a response declares for how long it is fresh (§4.2.1).
+func Explicit(resp *Response, rules *Rules) bool {
+	var a Assessment
+	a.govern(resp, rules.Targets)
+	return a.Directives.Any(MaxAge|SMaxAge) || !a.targeted && resp.Fields.Has("Expires")
+}
+
 func (a *Assessment) traits() {
 	d := &a.Directives
 	if d.Any(NoCache) {

@@ -50,8 +50,8 @@ func FuzzVary(f *testing.F) {
 		v := VaryOf(field.List{{Name: []byte("Vary"), Value: []byte(vary)}})
 		l := field.List{{Name: []byte("Accept-Encoding"), Value: []byte(a)}, {Name: []byte("Accept-Language"), Value: []byte(b)}, {Name: []byte("Cookie"), Value: []byte(a + b)}}
 		for _, n := range v.Names[:v.N] {
-			once := AppendSelecting(nil, l, n)
-			if twice := AppendSelecting(nil, l.Clone(), n); string(once) != string(twice) {
+			once := AppendSelecting(nil, l, n, NormalStrict)
+			if twice := AppendSelecting(nil, l.Clone(), n, NormalStrict); string(once) != string(twice) {
 				t.Fatalf("%q: %q %q", n, once, twice)
 			}
 		}
@@ -60,7 +60,7 @@ func FuzzVary(f *testing.F) {
 			for _, v := range values {
 				l.AddString("X-Any", v)
 			}
-			return string(AppendSelecting(nil, l, []byte("x-any")))
+			return string(AppendSelecting(nil, l, []byte("x-any"), NormalStrict))
 		}
 		if (line(a, b) == line(b, a)) != (a == b) || (line(a) == line(b)) != (a == b) || line(a, b) == line(a+b) || line() == line(a) {
 			t.Fatalf("%q and %q are mistaken for each other", a, b)

@@ -89,8 +89,8 @@ func TestReuseOnFailure(t *testing.T) {
 func TestSelecting(t *testing.T) {
 	check := func(name, a, b string, same bool) {
 		t.Helper()
-		x := string(AppendSelecting(nil, fields(a), []byte(name)))
-		y := string(AppendSelecting(nil, fields(b), []byte(name)))
+		x := string(AppendSelecting(nil, fields(a), []byte(name), NormalStrict))
+		y := string(AppendSelecting(nil, fields(b), []byte(name), NormalStrict))
 		if (x == y) != same {
 			t.Errorf("%s: %q and %q: %q %q", name, a, b, x, y)
 		}

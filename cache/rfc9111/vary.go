@@ -90,6 +90,16 @@ func (v *Vary) Has(name []byte) bool {
 
 var acceptEncoding = []byte("Accept-Encoding")
 
+// Normal says how far selecting fields are normalised before they are compared (§4.1).
+type Normal uint8
+
+// The degrees.
+const (
+	NormalStrict    Normal = iota // what stands on the wire, but for what AppendSelecting says
+	NormalLists                   // lines and whitespace of lists do not count, nor the order of languages
+	NormalLanguages               // as NormalLists; and who prefers a language gets what is stored in it
+)
+
 // AppendSelecting appends one selecting field of a request, such that two requests match (§4.1) when the
 // bytes agree. What stands on the wire is what the origin chose by, so values count byte for byte and line
 // for line:
@@ -102,11 +112,17 @@ var acceptEncoding = []byte("Accept-Encoding")
 // Accept-Encoding becomes the set of codings, and the fetch says that set and nothing else; of
 // Accept-Language, case and the whitespace around commas and semicolons do not count. Its order does: it
 // decides among equal weights.
-func AppendSelecting(dst []byte, fields field.List, name []byte) []byte {
+//
+// From NormalLists on, every field but those of credentials is taken for a list: its lines are one, and whitespace
+// around commas does not count. Languages are sorted, as RFC 9110 §12.5.4 gives their order no meaning.
+func AppendSelecting(dst []byte, fields field.List, name []byte, level Normal) []byte {
 	if foldEqual(name, acceptEncoding) {
 		return append(dst, 2, byte(Accepted(fields)))
 	}
-	languages := is(name, "Accept-Language")
+	if level >= NormalLists && !is(name, "Cookie") && !is(name, "Authorization") {
+		return appendJoined(dst, fields, name)
+	}
+	languages := is(name, acceptLanguage)
 	start, lines := len(dst), uint32(0)
 	for i := range fields {
 		if !foldEqual(fields[i].Name, name) {

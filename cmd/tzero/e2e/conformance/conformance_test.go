@@ -28,6 +28,11 @@ func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 // TestNeverStale holds tzero to that requirement instead, with stale_if_down as shipped.
 const literal = `cache:
   set_cookie: store
+  targeted: [Tzero-Cache-Control, CDN-Cache-Control, Surrogate-Control]
+  store_statuses: [400, 414]
+  post: store
+  vary: languages
+  write_burst: 0
   query: {mode: all, names: []}
   html_max: 0s
   heuristic_max: 1d
