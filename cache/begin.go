@@ -194,7 +194,7 @@ func (f *Fill) outrun() {
 func (c *Cache) family(q *Request, s *slot, vary *rfc9111.Vary, now time.Time) Object {
 	have := s.record
 	if !have.Exists() {
-		if o := c.tier.Get(q.hash); o.Exists() && o.kind() == kindVary && string(o.Primary()) == string(q.primaryKey()) {
+		if o := c.tier.Peek(q.hash); o.Exists() && o.kind() == kindVary && string(o.Primary()) == string(q.primaryKey()) {
 			have = o
 		}
 	}

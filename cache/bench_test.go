@@ -39,7 +39,7 @@ func (w *whole) Close() error { return nil }
 
 func newCache(tb testing.TB) (*cache.Cache, *l1.Tier) {
 	tb.Helper()
-	tier, err := l1.New(64 << 20)
+	tier, err := l1.New(64<<20, 0)
 	if err != nil {
 		tb.Fatal(err)
 	}

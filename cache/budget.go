@@ -15,6 +15,9 @@ import (
 // is writing from, even after the fill outgrew it, ended, and was evicted from the tier; so the memory of a
 // fill that has ended counts until its last reader is closed.
 
+// MostHeld is what all fills together may hold, in bytes.
+func (c *Cache) MostHeld() int64 { return c.maxHeld }
+
 // reserve counts n bytes, if that many are left.
 func (c *Cache) reserve(n int64) bool {
 	if c.held.Add(n) > c.maxHeld {

@@ -160,7 +160,7 @@ func (c *Cache) settle() {
 // settled checks that the tier shows what was stored. Of two Sets of a new key in quick succession the first
 // may win: then the newer object is set again, which replaces what is visible at once.
 func (c *Cache) settled(f *Fill) {
-	o := c.tier.Get(f.hash)
+	o := c.tier.Peek(f.hash)
 	switch {
 	case !o.Exists():
 		c.count.add(countDropped)

@@ -13,7 +13,8 @@ import (
 // Config is the cache's part of the configuration file. It belongs to the process: a change needs a restart,
 // because the stored objects would not survive it.
 type Config struct {
-	Memory    Memory    `yaml:"memory" doc:"Memory for stored objects: a share of the machine's or the cgroup's memory (25%) or a size (2GiB)."`
+	Memory    Memory    `yaml:"memory" doc:"Memory for stored objects and the tables to find them: a share of the machine's or the cgroup's memory (25%) or a size (2GiB)."`
+	Pinned    Memory    `yaml:"pinned" doc:"Part of memory that is kept for planned objects, which nothing pushes out: a share (10%) or a size; 0 for none."`
 	MaxObject conf.Size `yaml:"max_object" doc:"Largest response that is stored, header and body. Greater ones pass through."`
 }
 
@@ -29,10 +30,13 @@ const minMemory = 8 << 20
 func (c Config) Validate() []conf.Problem {
 	var p []conf.Problem
 	if c.Memory.Percent == 0 && c.Memory.Size < minMemory {
-		p = append(p, conf.Problem{Path: "memory", Reason: "must be a share between 1% and 90%, or at least 8MiB"})
+		p = append(p, conf.Problem{Path: "memory", Reason: "must be a share between 1% and 75%, or at least 8MiB"})
 	}
-	if c.Memory.Percent != 0 && (c.Memory.Percent < 1 || c.Memory.Percent > 90) {
-		p = append(p, conf.Problem{Path: "memory", Reason: "the share must be between 1% and 90%"})
+	if c.Memory.Percent != 0 && (c.Memory.Percent < 1 || c.Memory.Percent > 75) {
+		p = append(p, conf.Problem{Path: "memory", Reason: "the share must be between 1% and 75%: garbage needs a fifth on top"})
+	}
+	if c.Pinned.Percent > 50 || c.Memory.Size > 0 && c.Pinned.Size > c.Memory.Size/2 {
+		p = append(p, conf.Problem{Path: "pinned", Reason: "must be at most half of memory"})
 	}
 	switch {
 	case c.MaxObject < 1<<10:
@@ -85,6 +89,14 @@ func (m Memory) Bytes(available uint64) int64 {
 		return max(minMemory, int64(float64(available)*m.Percent/100))
 	}
 	return max(minMemory, int64(m.Size))
+}
+
+// PinnedBytes is the part of memory, in bytes, for pinned objects; at most half of it.
+func (c Config) PinnedBytes(memory int64) int64 {
+	if c.Pinned.Percent > 0 {
+		return int64(float64(memory) * c.Pinned.Percent / 100)
+	}
+	return min(int64(c.Pinned.Size), memory/2)
 }
 
 // AvailableMemory is the limit of the process's cgroup (v1 or v2), or of the machine without one, in bytes.

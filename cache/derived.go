@@ -19,13 +19,14 @@ func (c *Cache) PutDerived(o Object, coding string, body []byte) bool {
 	return c.tier.Set(c.derivedHash(o, coding), d)
 }
 
-// GetDerived returns the content of o in a content coding, if it is kept. It allocates nothing.
-func (c *Cache) GetDerived(o Object, coding string) ([]byte, bool) {
+// GetDerived returns the object whose body is the content of o in a content coding, if it is kept. It allocates
+// nothing.
+func (c *Cache) GetDerived(o Object, coding string) (Object, bool) {
 	d := c.tier.Get(c.derivedHash(o, coding))
 	if !d.Exists() || d.kind() != kindDerived || d.ID() != o.ID() || !bytes.Equal(d.Key(), o.Key()) {
-		return nil, false
+		return Object{}, false
 	}
-	return d.Body(), true
+	return d, true
 }
 
 func (c *Cache) derivedHash(o Object, coding string) uint64 {

@@ -58,6 +58,10 @@ func (t *memTier) Del(h uint64) {
 	delete(t.pending, h)
 }
 
+func (t *memTier) Peek(h uint64) Object { return t.Get(h) }
+func (t *memTier) Pin(uint64) bool      { return false }
+func (t *memTier) Unpin(uint64)         {}
+
 func (t *memTier) Wait() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

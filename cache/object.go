@@ -34,7 +34,9 @@ import (
 //	88 u16  line number of ETag, counted from 1; 0 where there is none
 //	90 u16  line number of Last-Modified, likewise
 //	92 u32  length of our own lines
-//	96 key · n × (u32 offset in the header block, u16 name length, u16 value length) · header block · own lines · body
+//	96 u32  the memory that the blob shares with others, by number; 0 where it has its own
+//	100 u32 reserved
+//	104 key · n × (u32 offset in the header block, u16 name length, u16 value length) · header block · own lines · body
 //
 // The header block is in wire form, "Name: value CRLF" per line, so that a hit copies it in one piece. It has
 // no Content-Length, no Age and no connection fields: those belong to each answer. Our own lines have the same form:
@@ -44,7 +46,7 @@ import (
 // vary record has the primary key and a body of field names; a derived encoding has its source's key.
 const (
 	layoutVersion = 2
-	headSize      = 96
+	headSize      = 104
 
 	kindObject  = 1
 	kindVary    = 2
@@ -58,6 +60,7 @@ const (
 	atWhileStale, atIfError                   = 64, 68
 	atKeyLen, atPrimary, atHead, atBody       = 72, 76, 80, 84
 	atETagLine, atModifiedLine, atOwn         = 88, 90, 92
+	atShared                                  = 96
 	lineSize                                  = 8
 	noTime                              int64 = math.MinInt64
 )
@@ -89,13 +92,27 @@ func (o Object) ID() uint64 { return o.u64(atID) }
 func (o Object) Epoch() uint64 { return o.u64(atEpoch) }
 
 // Key is the full key, selecting suffix included.
-func (o Object) Key() []byte { return o.b[headSize : headSize+o.u32(atKeyLen)] }
+func (o Object) Key() []byte { return o.part(headSize, o.u32(atKeyLen)) }
 
 // Primary is the key without the selecting suffix.
-func (o Object) Primary() []byte { return o.b[headSize : headSize+o.u32(atPrimary)] }
+func (o Object) Primary() []byte { return o.part(headSize, o.u32(atPrimary)) }
+
+// part is n bytes of the blob without room behind them: an append would write into the next part.
+func (o Object) part(at, n int) []byte { return o.b[at : at+n : at+n] }
 
 // Size is the number of bytes the object occupies.
 func (o Object) Size() int { return cap(o.b) }
+
+// Pins says what a holder of the object keeps in memory: size bytes, once for all holders of the same id.
+func (o Object) Pins() (id uint64, size int64) {
+	if shared := o.u32(atShared); shared != 0 {
+		return 1<<63 | uint64(shared), SharedMemory
+	}
+	// Validated and encoded copies carry the id of their source, and have memory of their own.
+	const mix = 0x9e3779b97f4a7c15
+	id = (o.ID()*mix+o.u64(atReceived))*mix + uint64(cap(o.b))
+	return id &^ (1 << 63), int64(cap(o.b))
+}
 
 // Lines is the number of stored header lines.
 func (o Object) Lines() int { return o.u16(atLines) }
@@ -111,14 +128,13 @@ func (o Object) Line(i int) (name, value []byte) {
 // Head is the header block in wire form, "Name: value\r\n" per line, without a final empty line and without
 // Age, Content-Length and connection fields. A stored Date is always among the lines.
 func (o Object) Head() []byte {
-	at := o.headAt()
-	return o.b[at : at+o.u32(atHead)]
+	return o.part(o.headAt(), o.u32(atHead))
 }
 
 // Own appends the lines that spoke to this cache alone; the slices point into the object.
 func (o Object) Own(dst field.List) field.List {
 	at := o.headAt() + o.u32(atHead)
-	for b := o.b[at : at+o.u32(atOwn)]; len(b) > 0; {
+	for b := o.part(at, o.u32(atOwn)); len(b) > 0; {
 		var line []byte
 		line, b, _ = bytes.Cut(b, []byte("\r\n"))
 		if name, value, ok := bytes.Cut(line, []byte(": ")); ok {
@@ -130,8 +146,7 @@ func (o Object) Own(dst field.List) field.List {
 
 // Body is the stored content.
 func (o Object) Body() []byte {
-	at := o.headAt() + o.u32(atHead) + o.u32(atOwn)
-	return o.b[at : at+o.u32(atBody) : at+o.u32(atBody)]
+	return o.part(o.headAt()+o.u32(atHead)+o.u32(atOwn), o.u32(atBody))
 }
 
 // Complete is the length of the whole representation.
@@ -236,8 +251,20 @@ func (o Object) stored(now time.Time) rfc9111.Stored {
 	}
 }
 
-// Bytes is the blob, for tiers that keep it outside the process. It must not be changed.
-func (o Object) Bytes() []byte { return o.b }
+// Bytes is the blob, for tiers that keep it elsewhere. It must not be changed.
+func (o Object) Bytes() []byte { return o.b[:len(o.b):len(o.b)] }
+
+// Reopen gives the object of a blob that Bytes returned in this process, or a copy of it. Nothing is checked;
+// what comes from outside is for Decode.
+func Reopen(b []byte) Object { return Object{b} }
+
+// CopyTo copies the blob to dst, which lies in a piece of memory that objects share, and marks the copy with the
+// piece's number. It returns the copy.
+func (o Object) CopyTo(dst []byte, shared uint32) Object {
+	n := copy(dst, o.b)
+	binary.LittleEndian.PutUint32(dst[atShared:], shared)
+	return Object{dst[:n:n]}
+}
 
 // Decode takes a blob for an object after checking every length in it, so that no accessor can read outside.
 func Decode(b []byte) (Object, bool) {

@@ -97,8 +97,8 @@ func TestDerivedDiesWithItsSource(t *testing.T) {
 	if !w.c.PutDerived(o, "br", []byte("small")) {
 		t.Fatal("not taken")
 	}
-	if b, ok := w.c.GetDerived(o, "br"); !ok || string(b) != "small" {
-		t.Errorf("got %q %v", b, ok)
+	if d, ok := w.c.GetDerived(o, "br"); !ok || string(d.Body()) != "small" {
+		t.Errorf("got %q %v", d.Body(), ok)
 	}
 	if _, ok := w.c.GetDerived(o, "gzip"); ok {
 		t.Error("another coding answered")
@@ -144,4 +144,34 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("%d of %d bytes are accounted for", n, len(b))
 		}
 	})
+}
+
+// TestSharedMemory copies an object into memory that others share: it stays what it is, an append to a part of it
+// does not reach its neighbour, and who holds it is known to hold the whole.
+func TestSharedMemory(t *testing.T) {
+	o := sample(t, "body", "A: b")
+	mem := make([]byte, 2*o.Size())
+	for i := range mem {
+		mem[i] = 'x'
+	}
+	c := o.CopyTo(mem, 7)
+	for _, b := range [][]byte{c.Bytes(), c.Body(), c.Head(), c.Key(), c.Primary()} {
+		_ = append(b, "overwritten"...)
+	}
+	if got := mem[len(o.Bytes())]; got != 'x' {
+		t.Errorf("the neighbour was written to: %q", got)
+	}
+	if string(c.Body()) != "body" || string(c.Get("A")) != "b" || string(c.Key()) != string(o.Key()) {
+		t.Errorf("the copy is another object: %q", c.Bytes())
+	}
+	id, size := c.Pins()
+	if id2, _ := o.CopyTo(mem, 7).Pins(); id != id2 || size != SharedMemory {
+		t.Errorf("in the same memory: %x and %x, %d bytes", id, id2, size)
+	}
+	if id2, _ := o.CopyTo(mem, 8).Pins(); id == id2 {
+		t.Error("other memory has the same id")
+	}
+	if id2, own := o.Pins(); id == id2 || own != int64(o.Size()) {
+		t.Errorf("in its own memory: %d bytes", own)
+	}
 }

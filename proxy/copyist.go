@@ -39,17 +39,14 @@ func newCopyist(c *cache.Cache) *Copyist {
 	return &Copyist{cache: c, jobs: make(chan copyJob, copyQueue), asked: make(map[copyKey]struct{})}
 }
 
-// copyOf returns o's content in a coding. known is false while there is no copy yet; one is being made
-// then. A nil copy that is known means that compressing o does not pay.
-func (c *Copyist) copyOf(enc *encode.Encoder, o cache.Object, coding encode.Coding) (body []byte, known bool) {
-	if b, ok := c.cache.GetDerived(o, coding.String()); ok {
-		if len(b) == 0 {
-			return nil, true
-		}
-		return b, true
+// copyOf returns o's content in a coding, as an object's body. known is false while there is no copy yet; one is
+// being made then. An empty copy that is known means that compressing o does not pay.
+func (c *Copyist) copyOf(enc *encode.Encoder, o cache.Object, coding encode.Coding) (copied cache.Object, known bool) {
+	if d, ok := c.cache.GetDerived(o, coding.String()); ok {
+		return d, true
 	}
 	c.ask(copyJob{copyKey{o.ID(), coding}, o, enc})
-	return nil, false
+	return cache.Object{}, false
 }
 
 func (c *Copyist) ask(j copyJob) {

@@ -21,7 +21,7 @@ func (x *Exchange) deliverObject(o cache.Object) {
 		return
 	}
 	body := o.Body()
-	r.Object, r.Holds = o.ID(), int64(len(body))
+	r.Object, r.Holds = o.Pins()
 	if x.ranged() && r.Status == 200 {
 		if rg := o.Range(x.Req.Fields, now); rg.Kind != rfc9111.Whole {
 			x.deliverRange(&rg, o)
@@ -57,10 +57,11 @@ func (x *Exchange) deliverEncoded(o cache.Object, body []byte, coding encode.Cod
 	r := &x.Res
 	copied, known := x.edge.copyist.copyOf(x.gen.Encoder, o, coding)
 	switch {
-	case known && copied == nil: // it does not get smaller
+	case known && len(copied.Body()) == 0: // it does not get smaller
 		return false
 	case known:
-		r.Bytes, r.Length = copied, int64(len(copied))
+		r.Bytes, r.Length = copied.Body(), int64(len(copied.Body()))
+		r.Object, r.Holds = copied.Pins()
 	default:
 		x.stream.gen, x.stream.bytes = x.gen, body
 		if !x.stream.encode(coding) {

@@ -73,8 +73,8 @@ type Response struct {
 	Stream Stream
 	// Trailer holds the names that the Stream's trailer section may use, as a Trailer field's value.
 	Trailer []byte
-	// Object identifies the stored object that the content belongs to, 0 for none, and Holds is its size: whoever
-	// takes the answer slowly keeps it in memory.
+	// Object identifies the memory that the stored content lies in, 0 for none, and Holds is its size: whoever takes
+	// the answer slowly keeps it. See cache.Object.Pins.
 	Object uint64
 	Holds  int64
 	NoBody bool // an answer to HEAD, a 304, a 204: Length is announced where it is known, nothing follows

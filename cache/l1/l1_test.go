@@ -48,7 +48,11 @@ func fill(c *cache.Cache, p *cache.Policy, path string, content []byte, now time
 }
 
 func newCache(t testing.TB, capacity int64) (*cache.Cache, *l1.Tier) {
-	tier, err := l1.New(capacity)
+	return newPinningCache(t, capacity, 0)
+}
+
+func newPinningCache(t testing.TB, capacity, pinned int64) (*cache.Cache, *l1.Tier) {
+	tier, err := l1.New(capacity, pinned)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,12 +75,12 @@ func heap() int64 {
 
 // TestBytesAreHonest compares what the tier says it holds with what the heap grew by.
 func TestBytesAreHonest(t *testing.T) {
-	for _, size := range []int{100, 1000, 20000} {
+	for _, size := range []int{100, 1000, 20000, 100000} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			before := heap()
 			c, tier := newCache(t, 256<<20)
 			p := policy(t)
-			before := heap()
-			for i := range min(50000, 100<<20/size) {
+			for i := range min(15000, 50<<20/size) {
 				fill(c, p, fmt.Sprintf("/%d", i), make([]byte, size), t0)
 			}
 			tier.Wait()
@@ -100,7 +104,7 @@ func TestChurn(t *testing.T) {
 	for g := range 4 {
 		all.Go(func() {
 			r := rand.New(rand.NewPCG(1, uint64(g)))
-			for i := range 3000 {
+			for i := range 1500 {
 				now := t0.Add(time.Duration(i) * time.Second / 20)
 				path := fmt.Sprintf("/%d", r.IntN(400))
 				switch r.IntN(10) {
@@ -137,7 +141,7 @@ func seal(path string, b []byte) []byte {
 }
 
 func TestClosedTierHoldsNothing(t *testing.T) {
-	tier, err := l1.New(16 << 20)
+	tier, err := l1.New(16<<20, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

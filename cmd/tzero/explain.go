@@ -148,7 +148,7 @@ func dryEdge(ctx context.Context, c *configs.Config) (*proxy.Edge, func(), error
 	if err != nil {
 		return nil, nil, err
 	}
-	tier, err := l1.New(64 << 20)
+	tier, err := l1.New(64<<20, 0)
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot set up the cache: %w", err)
 	}

@@ -62,6 +62,8 @@ func (s *services) cacheStats() metrics.CacheStats {
 	c := s.cache.Stats()
 	return metrics.CacheStats{
 		Objects: c.Tier.Objects, Bytes: c.Tier.Bytes, Capacity: c.Tier.Capacity,
+		Pinned: c.Tier.Pinned, PinnedBytes: c.Tier.PinnedBytes, PinnedCapacity: c.Tier.PinnedCapacity,
+		PinsRefused: c.Tier.PinsRefused, Moved: c.Tier.Moved,
 		FillsInFlight: c.Running, FillBytes: c.RunningBytes, Fills: c.Fills, FillsFailed: c.Failed, Followers: c.Follows,
 		Sets: c.Tier.Sets, Dropped: c.Tier.Dropped, Rejected: c.Tier.Rejected, Evicted: c.Tier.Evicted, TooLarge: c.TooLarge,
 		Uncacheable: c.Uncacheable, Refreshes: c.Refreshes, Laggards: c.Laggards,

@@ -16,6 +16,7 @@ import (
 	"github.com/tzero-edge/tzero/cache"
 	"github.com/tzero-edge/tzero/cache/l1"
 	"github.com/tzero-edge/tzero/configs"
+	"github.com/tzero-edge/tzero/internal/collector"
 	"github.com/tzero-edge/tzero/proxy"
 	"github.com/tzero-edge/tzero/proxy/admin"
 	"github.com/tzero-edge/tzero/proxy/decisionlog"
@@ -43,7 +44,11 @@ type services struct {
 	reloader  *configs.Reloader
 	reloads   reloadCount
 	draining  func() bool
+	memory    memory
 }
+
+// memory is what the process may take, in bytes.
+type memory struct{ available, cache int64 }
 
 // newServices builds everything that the configuration asks for. Listening sockets are bound, nothing
 // is accepted yet.
@@ -90,8 +95,8 @@ func (s *services) open(c *configs.Config) error {
 	if err != nil {
 		return err
 	}
-	budget := c.Cache.Memory.Bytes(available)
-	tier, err := l1.New(budget)
+	s.memory = memory{int64(available), c.Cache.Memory.Bytes(available)}
+	tier, err := l1.New(s.memory.cache, c.Cache.PinnedBytes(s.memory.cache))
 	if err != nil {
 		return fmt.Errorf("cannot set up the cache: %w", err)
 	}
@@ -146,6 +151,7 @@ func (s *services) run(ctx context.Context, sighup <-chan os.Signal) error {
 			return nil
 		})
 	}
+	own("collector", s.collect)
 	own("origins", s.pools.Run)
 	own("tunnels", s.tunnels.Watch)
 	own("decision log", s.decisions.Run)
@@ -163,6 +169,18 @@ func (s *services) run(ctx context.Context, sighup <-chan os.Signal) error {
 		s.log.Warn("fills were cut", "error", err)
 	}
 	return err
+}
+
+// collect sets the garbage collector up and keeps it so. Beside the cache the process may need what fills, slow
+// readers and connections are allowed to, and some for itself.
+func (s *services) collect(ctx context.Context) error {
+	const connection, itself = 32 << 10, 128 << 20
+	c := s.reloader.Running().Config
+	others := itself + s.cache.MostHeld() + int64(c.Limits.SlowReaders) + connection*int64(s.listener.Stats().Limit)
+	env := collector.FromEnvironment()
+	limit := env.SetLimit(s.memory.cache, others, s.memory.available)
+	s.log.Debug("memory", "available", s.memory.available, "cache", s.memory.cache, "limit", limit)
+	return env.Pace(ctx)
 }
 
 // serve runs the listeners; at the end tunnels get the grace period too.

@@ -67,7 +67,7 @@ type Limits struct {
 	HeaderTimeout         conf.Duration `yaml:"header_timeout" doc:"Time a client has from a request's first byte to the end of its header section; then the answer is 408."`
 	BodyTimeout           conf.Duration `yaml:"body_timeout" doc:"Longest pause between two reads of a request's content; then the answer is 408."`
 	BodyRate              conf.Size     `yaml:"body_rate" doc:"Least rate of a request's content in bytes a second, after ten seconds of waiting for it; below it the answer is 408. 0B sets no such bound."`
-	SlowReaders           conf.Size     `yaml:"slow_readers" doc:"Memory that clients may keep occupied by taking large stored answers slowly. Beyond it the slowest are ended. Clients of one object count once."`
+	SlowReaders           conf.Size     `yaml:"slow_readers" doc:"Memory that clients may keep occupied by taking stored answers slowly. Beyond it the slowest are ended. Clients of one object count once, and so do those of small objects that lie together."`
 	WriteTimeout          conf.Duration `yaml:"write_timeout" doc:"Longest time without progress while an answer is sent; then the connection is closed."`
 	IdleTimeout           conf.Duration `yaml:"idle_timeout" doc:"How long a connection may wait for its next request."`
 }

@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// held is the stored object that an answer is being sent from. A client that takes it slowly keeps it in
-// memory, also after the cache has let it go.
+// held is the memory, of a stored object or of many together, that an answer is being sent from. A client that takes
+// it slowly keeps it, also after the cache has let it go.
 type held struct {
 	id    atomic.Uint64 // 0: none
 	bytes atomic.Int64

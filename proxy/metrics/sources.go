@@ -22,6 +22,11 @@ type Build struct{ Version, Revision, GoVersion string }
 type CacheStats struct {
 	Objects         int64
 	Bytes, Capacity int64 // stored, and permitted
+	Pinned          int64 // objects that nothing pushes out
+	PinnedBytes     int64
+	PinnedCapacity  int64
+	PinsRefused     uint64 // no room for them
+	Moved           uint64 // bytes copied by compaction
 	FillsInFlight   int64
 	FillBytes       int64  // held by fills in flight
 	Fills           uint64 // begun since the start
