@@ -3,6 +3,7 @@ package cache
 import (
 	"errors"
 	"io"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -328,6 +329,29 @@ func TestAFillIsReadableUntilTheTierShowsIt(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A request looks into the tier a moment before an object is visible there, and into the table of fills a moment after
+// the fill has left it. What it missed came before it and is fresh: it has to be found in the end.
+func TestObjectThatSettlesDuringLookupIsFound(t *testing.T) {
+	w := newWorld(t, nil, numbered("Cache-Control: max-age=60"))
+	w.tier.missed = func() {
+		w.get("/page", t0)
+		for w.c.fills.find(w.gathered("/page"), &Result{}, t0) != nil {
+			runtime.Gosched()
+		}
+	}
+	if a := w.get("/page", t0.Add(time.Second)); a.body != "body 1" || w.asked.Load() != 1 {
+		t.Errorf("asked %d times, answered %v", w.asked.Load(), a)
+	}
+}
+
+// gathered is a request as Lookup has prepared it.
+func (w *world) gathered(path string) *Request {
+	q := w.request(path)
+	q.gather()
+	q.buildKey(w.c)
+	return q
 }
 
 func TestCloseWaitsForFills(t *testing.T) {

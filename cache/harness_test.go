@@ -26,14 +26,26 @@ type memTier struct {
 	reject  bool // Sets are accepted and never visible
 	pending map[uint64]Object
 	waits   int
+	missed  func() // called once, after the next Get that finds nothing
 }
 
 func newMemTier() *memTier { return &memTier{m: map[uint64]Object{}, pending: map[uint64]Object{}} }
 
 func (t *memTier) Get(h uint64) Object {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.m[h]
+	o := t.m[h]
+	missed := t.missed
+	if o.Exists() {
+		missed = nil
+	}
+	if missed != nil {
+		t.missed = nil
+	}
+	t.mu.Unlock()
+	if missed != nil {
+		missed()
+	}
+	return o
 }
 
 func (t *memTier) Set(h uint64, o Object) bool {

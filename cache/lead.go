@@ -70,8 +70,9 @@ func (c *Cache) Lead(q *Request, res *Result, run func() (*Fill, error)) (*Fill,
 	return f, turn, nil
 }
 
-// lookAgain returns a fill, running or stored, that came up since Lookup. What was received after the request
-// began is new enough for it, whatever it wishes.
+// lookAgain returns a fill, running or stored, that came up since Lookup, or that Lookup missed because it looked into the
+// tier before the object was visible there and into the table after the fill had left it. What was received after the
+// request began is new enough for it, whatever it wishes; what came before has to be as good as a hit.
 func (c *Cache) lookAgain(q *Request, res *Result) *Fill {
 	r := Result{Verdict: Miss, began: res.began}
 	if f := c.fills.find(q, &r, res.began); f != nil {
@@ -80,11 +81,13 @@ func (c *Cache) lookAgain(q *Request, res *Result) *Fill {
 	c.find(q, &r, res.began)
 	o := r.Object
 	switch {
-	case !o.Exists(), o.Received().Before(res.began.Truncate(time.Millisecond)):
+	case !o.Exists():
 		return nil
 	case res.Object.Exists() && o.ID() == res.Object.ID() && o.Received().Equal(res.Object.Received()):
 		return nil // what Lookup saw, and was not content with
 	case o.Traits()&rfc9111.TraitShareable == 0:
+		return nil
+	case o.Received().Before(res.began.Truncate(time.Millisecond)) && !o.fresh(q, res.began):
 		return nil
 	}
 	return c.whole(q, o, r.record)

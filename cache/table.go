@@ -72,7 +72,17 @@ func (f *Fill) usable(q *Request, now time.Time) bool {
 	if s.Resident > f.delay && f.outpaced() {
 		return false
 	}
-	use, _ := rfc9111.Reuse(&s, &q.facts.directives, q.Policy.reload)
+	return freshFor(q, &s)
+}
+
+// fresh reports whether o, at that moment, is a hit for q.
+func (o Object) fresh(q *Request, now time.Time) bool {
+	s := o.stored(now)
+	return freshFor(q, &s)
+}
+
+func freshFor(q *Request, s *rfc9111.Stored) bool {
+	use, _ := rfc9111.Reuse(s, &q.facts.directives, q.Policy.reload)
 	return use == rfc9111.UseFresh
 }
 
