@@ -17,7 +17,7 @@ PKG      ?= ./...
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 
-.PHONY: help run build test e2e endurance bench conformance lint fuzz deps docs clean
+.PHONY: help run build test e2e endurance crowd bench conformance lint fuzz deps docs clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ e2e: deps ## Run the tests that drive the real binary, the browser and the Next.
 # Without the race detector: the figures are those of the binary that is shipped.
 endurance: build ## Run the endurance scenarios in full size, about 4 minutes, and write docs/endurance.md.
 	TZERO_BINARY=$(CURDIR)/$(BIN) $(GO) test -count=1 -v -timeout 15m ./cmd/tzero/e2e/endurance -args -full -write
+
+# As above: the binary that is shipped, and no race detector in it.
+crowd: build ## Let 1,000 clients ask for one object in many ways, about 2 minutes, and write docs/crowd.md.
+	TZERO_BINARY=$(CURDIR)/$(BIN) $(GO) test -count=1 -v -timeout 15m ./cmd/tzero/e2e/crowd -args -full -write
 
 # Plain `go test ./...` leaves it out: it takes minutes, and downloads the suite the first time.
 conformance: deps ## Run the public test suite for HTTP caches; counts may not fall. Writes docs/conformance.md.

@@ -35,7 +35,7 @@ func descriptors(t *testing.T, report *endurance.Report) {
 func hoard(t *testing.T, report *endurance.Report, name string, fails float64, a endurance.CrowdArgs) {
 	g := startLimited(t)
 	row := report.Row("Descriptors exhausted", "the gateway may open %d; 400 clients come who %s, and come back when turned out, for %v", files, name, size(2*time.Second, 10*time.Second))
-	row.Add("load average %s", endurance.Busy())
+	row.Add("load average %s", harness.Busy())
 	res, err := http.Get(g.URL + "/page")
 	if err != nil {
 		t.Fatal(err)

@@ -4,10 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
-	"strings"
 	"testing"
 
 	"github.com/tzero-edge/tzero/cmd/tzero/e2e/endurance"
@@ -67,22 +64,12 @@ func writeReport(t *testing.T, r *endurance.Report) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := r.Write(&out, version(t)+", "+runtime.Version()); err != nil {
+	if err := r.Write(&out, harness.Version(t)); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(root, "docs", "endurance.md"), out.Bytes(), 0o644); err != nil {
 		t.Fatalf("cannot write the table: %v", err)
 	}
-}
-
-func version(t *testing.T) string {
-	t.Helper()
-	said, err := exec.Command(harness.Binary(t), "version").Output()
-	if err != nil {
-		t.Fatalf("cannot ask for the version: %v", err)
-	}
-	first, _, _ := strings.Cut(strings.TrimSpace(string(said)), "\n")
-	return first
 }
 
 // size chooses between a small scenario and the full one.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tzero-edge/tzero/cmd/tzero/e2e/endurance"
+	"github.com/tzero-edge/tzero/cmd/tzero/e2e/harness"
 )
 
 // goneWithin is the promise to origins: so long after its reader has gone a stream is still held open, at most.
@@ -19,7 +20,7 @@ const goneWithin = 5 * time.Second
 func events(t *testing.T, report *endurance.Report) {
 	g := start(t, "compression: {types: [\"text/*\"]}\n")
 	row := report.Row("Readers of Server-Sent Events vanish", "each after its first event; time until the origin's side of the stream is closed")
-	row.Add("load average %s", endurance.Busy())
+	row.Add("load average %s", harness.Busy())
 	for i, c := range []struct{ name, method, query, lines string }{
 		{"silent stream", "GET", "cc=no-cache", ""},
 		{"silent, no Cache-Control", "GET", "", ""},

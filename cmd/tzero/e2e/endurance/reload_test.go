@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tzero-edge/tzero/cmd/tzero/e2e/endurance"
+	"github.com/tzero-edge/tzero/cmd/tzero/e2e/harness"
 )
 
 // reloads sends SIGHUP under load, with good files and bad ones: no request fails, no connection is lost, WebSockets live on,
@@ -19,7 +20,7 @@ func reloads(t *testing.T, report *endurance.Report) {
 	clients, sockets := size(20, 100), size(10, 50)
 	row := report.Row("SIGHUP under load", "20 times, good and bad files in turn (one more route, health checks, other limits, another origin; no YAML, an unknown key, an impossible value, "+
 		"an origin that does not exist, empty, %v, none at all); %d clients on kept connections ask every %v, %d WebSockets talk", enormous(), clients, pausing(), sockets)
-	row.Add("load average %s", endurance.Busy())
+	row.Add("load average %s", harness.Busy())
 	ws := endurance.Start(t, "sockets")
 	endurance.Ask[endurance.Outcomes](t, ws, "Open", endurance.OpenArgs{Addr: g.Addr, Path: "/ws", Count: sockets})
 	g.settled(t)

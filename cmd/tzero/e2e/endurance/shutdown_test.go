@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tzero-edge/tzero/cmd/tzero/e2e/endurance"
+	"github.com/tzero-edge/tzero/cmd/tzero/e2e/harness"
 )
 
 // shutdown sends SIGTERM in the middle of traffic: nobody gets an error. What never ends by itself is cut and counted.
@@ -23,7 +24,7 @@ func drain(t *testing.T, report *endurance.Report) {
 	g := start(t, fmt.Sprintf("shutdown: {think: %v, grace: 30s}\n", think))
 	row := report.Row("SIGTERM under load", "%d clients in a closed loop, each asks every 50 ms until it is told `Connection: close`; %d ask on a new connection every 50 ms until it is refused; "+
 		"10 downloads and 10 chunked streams of %v under way", clients, clients/2, lasting)
-	row.Add("load average %s", endurance.Busy())
+	row.Add("load average %s", harness.Busy())
 	load := endurance.Start(t, "load")
 	endurance.Ask[endurance.Nothing](t, load, "Start", endurance.LoadArgs{
 		Addr: g.Addr, Paths: []string{"/page", "/api"}, Clients: clients, Fresh: clients / 2, Pause: 50 * time.Millisecond,

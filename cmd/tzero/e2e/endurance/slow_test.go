@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tzero-edge/tzero/cmd/tzero/e2e/endurance"
+	"github.com/tzero-edge/tzero/cmd/tzero/e2e/harness"
 )
 
 // slowClients lets crowds in that take their time; everybody else is served meanwhile.
@@ -28,7 +29,7 @@ func crowd(t *testing.T, report *endurance.Report, extra string, refused float64
 	row := report.Row("Slow clients", "%d at once for %v, coming back a second after being turned out: %d send a header line, %d a request's content, byte by byte, one every %v; "+
 		"%d take 4 MiB at 1 KiB every %v; %d say nothing; limit %.0f connections", count, staying(), a.Heads, a.Bodies, a.Pace, a.Readers, a.Pace, a.Idlers,
 		g.Metrics(t)["tzero_connections_limit"])
-	row.Add("load average %s", endurance.Busy())
+	row.Add("load average %s", harness.Busy())
 	quiet := g.others(t)
 	<-time.After(size(time.Second, 10*time.Second))
 	before := quiet()

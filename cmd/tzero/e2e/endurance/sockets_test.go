@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tzero-edge/tzero/cmd/tzero/e2e/endurance"
+	"github.com/tzero-edge/tzero/cmd/tzero/e2e/harness"
 )
 
 // sockets opens thousands of WebSockets, talks on each, holds and closes them: no failure, and everything is given back.
@@ -14,7 +15,7 @@ func sockets(t *testing.T, report *endurance.Report) {
 	g := start(t, "")
 	count := size(200, 5000)
 	row := report.Row("WebSockets", "%d opened, a message echoed on each, held for %v, echoed again, closed; then three times more, without holding them", count, hold())
-	row.Add("load average %s", endurance.Busy())
+	row.Add("load average %s", harness.Busy())
 	g.settled(t)
 	idle, goroutines := g.Memory(t), g.Goroutines(t)
 	first := g.round(t, count, func() {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tzero-edge/tzero/cmd/tzero/e2e/endurance"
+	"github.com/tzero-edge/tzero/cmd/tzero/e2e/harness"
 )
 
 // transfers sends and fetches a gigabyte, with a declared length and in chunks: it arrives whole, the gateway's memory stays where
@@ -33,7 +34,7 @@ func transfers(t *testing.T, report *endurance.Report) {
 		{"download, chunked", func() (string, error) { return g.download(bytes, "&chunked=1") }},
 	} {
 		row := report.Row(c.name, "%d MiB through the gateway, others meanwhile", bytes>>20)
-		busy := endurance.Busy()
+		busy := harness.Busy()
 		idle := g.Memory(t)
 		g.ForgetPeak(t)
 		stop := g.others(t)
