@@ -13,11 +13,16 @@ BIN      := bin/tzero
 LISTEN   ?= :8080
 FUZZTIME ?= 20s
 PKG      ?= ./...
+# What a request passes, package by package: these have benchmarks, and allocation budgets among their tests.
+ON_PATH  ?= ./internal/http1 ./proxy ./proxy/listen ./proxy/route ./proxy/headers ./proxy/encode ./proxy/origin ./proxy/metrics \
+            ./proxy/decisionlog ./cache ./cache/key ./cache/rfc9111 ./cache/l1 ./cmd/tzero
+# benchstat says nothing about fewer than six runs.
+COUNT    ?= 6
 # What -version prints. A release build is made from a tag.
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 
-.PHONY: help run build test e2e endurance crowd bench conformance lint fuzz deps docs clean
+.PHONY: help run build test e2e endurance crowd bench microbench conformance lint fuzz deps docs clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +67,18 @@ conformance: deps ## Run the public test suite for HTTP caches; counts may not f
 bench: build ## Measure tzero beside nginx, HAProxy and Varnish, about 15 minutes, or QUICK=1. Writes bench/results/.
 	@bench/peers/install
 	$(GO) run ./bench -tzero $(BIN)$(if $(QUICK), -quick -out bench/results/quick)
+
+# Go runs the benchmarks of several packages one after the other. Left out: libraries that we do not use, and a million objects.
+# Times compare on the machine of the kept figures alone, allocations everywhere: the name of the processor is ignored.
+microbench: ## Run the benchmarks of each package on the path, compare with bench/results/micro.txt. KEEP=1 keeps these instead.
+	@mkdir -p bin bench/results
+	$(GO) test -run '^$$' -bench '$(or $(BENCH),.)' -skip '^BenchmarkPeer|WhileCollecting|Get/1000000' -benchtime 100ms -count $(COUNT) $(ON_PATH) > bin/micro.txt || { cat bin/micro.txt; exit 1; }
+ifneq ($(strip $(KEEP)),)
+	cp bin/micro.txt bench/results/micro.txt
+	$(GO) tool benchstat bench/results/micro.txt | tee bench/results/micro-summary.txt
+else
+	$(GO) tool benchstat -ignore cpu kept=bench/results/micro.txt now=bin/micro.txt
+endif
 
 lint: ## gofmt, go vet, staticcheck and the import rules.
 	@unformatted="$$(gofmt -l $$(find . -name '*.go' -not -path './.git/*' -not -path '*/testdata/*'))"; \

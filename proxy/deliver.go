@@ -17,7 +17,7 @@ func (x *Exchange) deliverObject(o cache.Object) {
 	r.Status = o.Status()
 	x.storedFields(o, now)
 	if o.Condition(x.Req.Fields, now) == rfc9111.NotModified {
-		x.notModified()
+		x.notModified(int64(len(o.Body())))
 		return
 	}
 	body := o.Body()
@@ -86,7 +86,7 @@ func (x *Exchange) deliverFill(f *cache.Fill) {
 	now := x.now()
 	x.storedFields(h, now)
 	if h.Condition(x.Req.Fields, now) == rfc9111.NotModified {
-		x.notModified()
+		x.notModified(f.Length())
 		return
 	}
 	r.Length = f.Length()
@@ -160,9 +160,11 @@ func (x *Exchange) coding(length int64) encode.Coding {
 	return x.gen.Encoder.Negotiate(x.Req.Fields)
 }
 
-// notModified answers 304 with the fields that RFC 9110 §15.4.5 asks for.
-func (x *Exchange) notModified() {
+// notModified answers 304 with the fields that RFC 9110 §15.4.5 asks for. length is that of the content, -1 where it is
+// not known.
+func (x *Exchange) notModified(length int64) {
 	r := &x.Res
+	encoded := x.mayEncode(length)
 	r.Status, r.NoBody, r.Length = 304, true, -1
 	out := r.Fields[:0]
 	for _, f := range r.Fields {
@@ -171,25 +173,15 @@ func (x *Exchange) notModified() {
 		}
 	}
 	r.Fields = out
-	if x.mayEncode() {
+	if encoded {
 		encode.AddVary(&r.Fields)
 	}
 	x.note(StateDeliver, ReasonNotModified, "")
 }
 
-// mayEncode reports whether the full answer would depend on Accept-Encoding.
-func (x *Exchange) mayEncode() bool {
-	o := x.object
-	if !o.Exists() && x.fill != nil {
-		o = x.fill.Head()
-	}
-	if !o.Exists() {
-		return false
-	}
-	v := encode.Response{Status: o.Status(), Fields: o.Fields(nil), Length: -1, Mode: x.plan.Compress}
-	if x.object.Exists() {
-		v.Length = int64(len(o.Body()))
-	}
+// mayEncode reports whether the full answer, whose status and fields are in place, would depend on Accept-Encoding.
+func (x *Exchange) mayEncode(length int64) bool {
+	v := encode.Response{Status: x.Res.Status, Fields: x.Res.Fields, Length: length, Mode: x.plan.Compress}
 	return x.gen.Encoder.Deserves(&v) == encode.Compress
 }
 

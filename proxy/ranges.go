@@ -19,7 +19,7 @@ func (x *Exchange) ranged() bool { return string(x.Req.Method) == "GET" && x.Req
 // deliverRange answers with a part, 206, with several, or says that there is no such part, 416.
 func (x *Exchange) deliverRange(rg *rfc9111.Range, o cache.Object) {
 	r, size := &x.Res, o.Complete()
-	if x.mayEncode() {
+	if x.mayEncode(size) {
 		encode.AddVary(&r.Fields)
 	}
 	body := o.Body()

@@ -151,13 +151,3 @@ func FuzzTarget(f *testing.F) {
 		}
 	})
 }
-
-func BenchmarkAppend(b *testing.B) {
-	r := rule(b, Deny, TrackingParameters()...)
-	p := Parts{Scheme: "https", Host: []byte("www.example.com"), Path: []byte("/products/42"), Query: []byte("utm_source=hn&page=2"), HasQuery: true}
-	dst := make([]byte, 0, 256)
-	b.ReportAllocs()
-	for b.Loop() {
-		dst = Append(dst[:0], &p, r)
-	}
-}

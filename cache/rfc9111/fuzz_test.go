@@ -1,7 +1,6 @@
 package rfc9111
 
 import (
-	"strconv"
 	"testing"
 
 	"github.com/tzero-edge/tzero/internal/field"
@@ -120,13 +119,4 @@ func FuzzContentRange(f *testing.F) {
 			t.Fatalf("%q: %+v of %d became %+v of %d", s, held, complete, again, size)
 		}
 	})
-}
-
-func BenchmarkAssess(b *testing.B) {
-	req := Request{Method: []byte("GET"), Fields: fields("Cookie: a=b | Accept-Encoding: gzip")}
-	resp := Response{Status: 200, Fields: fields("Date: " + at(0) + " | Cache-Control: public, max-age=" + strconv.Itoa(60) + " | Vary: Accept-Encoding | ETag: \"a\"")}
-	b.ReportAllocs()
-	for b.Loop() {
-		Assess(&req, &resp, &defaults, now, now)
-	}
 }

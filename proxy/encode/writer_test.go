@@ -289,6 +289,19 @@ func TestStreamingAllocatesLittle(t *testing.T) {
 	}
 }
 
+// BenchmarkDecide is what every answer asks of this package, compressed or not.
+func BenchmarkDecide(b *testing.B) {
+	e := encoder(b, nil)
+	in := lines("Accept-Encoding: gzip, deflate, br;q=0.9, zstd")
+	r := Response{Status: 200, Length: 5000, Fields: lines("Content-Type: text/html; charset=utf-8", "Cache-Control: max-age=3", `ETag: "a"`, "Vary: Cookie")}
+	b.ReportAllocs()
+	for b.Loop() {
+		if e.Deserves(&r) != Compress || e.Negotiate(in) == Identity {
+			b.Fatal("not compressed")
+		}
+	}
+}
+
 func BenchmarkStream(b *testing.B) {
 	e := encoder(b, nil)
 	body := page(64 << 10)

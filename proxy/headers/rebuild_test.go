@@ -238,10 +238,13 @@ func TestRebuildAllocatesNothing(t *testing.T) {
 	var id Identity
 	f := Forward{Identity: &id, Host: []byte("shop.example"), Version: "1.1", RequestID: []byte("0123456789abcdef"), Random: &[24]byte{1, 2, 3}}
 	dst, back := make(field.List, 0, 64), make(field.List, 0, 64)
+	work, seen := make(field.List, 0, 64), Seen{}
 	answer := lines("Date: a", "Content-Type: b", "Cache-Control: c", "Connection: keep-alive", "Set-Cookie: d")
 	if n := testing.AllocsPerRun(100, func() {
 		dst, back, f.Scratch = dst[:0], back[:0], f.Scratch[:0]
 		p.Identify(&id, peer, "https", in)
+		work = append(work[:0], in...)
+		p.Receive(&work, true, &seen)
 		p.ToOrigin(&dst, in, &f)
 		p.ToClient(&back, answer, &Reply{Version: "1.1"})
 	}); n != 0 {
@@ -325,6 +328,29 @@ func BenchmarkToOrigin(b *testing.B) {
 		dst, f.Scratch = dst[:0], f.Scratch[:0]
 		p.Identify(&id, netip.AddrFrom4([4]byte{8, 8, 8, 8}), "https", in)
 		p.ToOrigin(&dst, in, &f)
+	}
+}
+
+func BenchmarkReceive(b *testing.B) {
+	p := policy(b, nil)
+	in := lines("Host: shop.example", "User-Agent: Mozilla/5.0", "Accept: text/html", "Accept-Language: en", "Accept-Encoding: gzip, br", "Cookie: a=b; c=d",
+		"Connection: keep-alive", "Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Upgrade-Insecure-Requests: 1", "Referer: https://x/")
+	work, seen := make(field.List, 0, 64), Seen{}
+	b.ReportAllocs()
+	for b.Loop() {
+		work = append(work[:0], in...)
+		p.Receive(&work, false, &seen)
+	}
+}
+
+func BenchmarkToClient(b *testing.B) {
+	p := policy(b, nil)
+	answer := lines("Date: a", "Content-Type: b", "Cache-Control: c", "Connection: keep-alive", "Set-Cookie: d", "ETag: e", "Vary: f")
+	back := make(field.List, 0, 64)
+	b.ReportAllocs()
+	for b.Loop() {
+		back = back[:0]
+		p.ToClient(&back, answer, &Reply{Version: "1.1"})
 	}
 }
 
