@@ -38,7 +38,7 @@ type rig struct {
 func newRig(tb testing.TB) *rig {
 	tb.Helper()
 	url := app(tb)
-	tier, err := l1.New(64 << 20)
+	tier, err := l1.New(64<<20, 0)
 	if err != nil {
 		tb.Fatal(err)
 	}
