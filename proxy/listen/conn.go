@@ -347,7 +347,6 @@ func (c *conn) Close() error {
 		c.linger()
 	}
 	c.srv.remove(c)
-	c.rd.Reset(nil)
 	return c.Conn.Close()
 }
 

@@ -2,6 +2,7 @@ package listen
 
 import (
 	"context"
+	"runtime"
 	"runtime/debug"
 	"time"
 )
@@ -44,6 +45,7 @@ func (s *Server) release(ctx context.Context) {
 		}
 		n := s.parking.len()
 		if resting := n <= before+crowd/10; resting && n >= released+crowd {
+			runtime.GC() // pools keep what they hold for one collection
 			debug.FreeOSMemory()
 			released = n
 		}

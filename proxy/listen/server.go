@@ -49,6 +49,7 @@ type Server struct {
 	fast      *fasthttp.Server
 	clock     clock
 	exchanges sync.Pool
+	readers   sync.Pool // *http1.Reader
 	settings  atomic.Pointer[settings]
 	listeners []*listener
 	reg       registry
@@ -78,6 +79,7 @@ func New(h Handler, set Settings, log *slog.Logger) (*Server, error) {
 	s := &Server{handler: h, log: log, napAfter: napAfter}
 	s.clock.start = time.Now()
 	s.exchanges.New = func() any { return new(exchange) }
+	s.readers.New = func() any { return http1.NewReader(nil, http1.Limits{}) }
 	s.fast = &fasthttp.Server{
 		Handler:                       s.handle,
 		Concurrency:                   1 << 20, // connections are bounded by the registry
@@ -301,18 +303,27 @@ func (s *Server) serve(c *conn, l *listener) {
 		s.conns.Done()
 		return
 	}
-	var from io.Reader = c.Conn
-	if c.sock != nil {
-		from = c.sock
-	}
-	c.rd = http1.NewReader(from, s.settings.Load().Limits.heads())
 	s.attend(c)
+}
+
+// source is what the connection's requests are read from.
+func (c *conn) source() io.Reader {
+	if c.sock != nil {
+		return c.sock
+	}
+	return c.Conn
 }
 
 // attend has fasthttp run the connection until it ends or goes to the parking.
 func (s *Server) attend(c *conn) {
 	for {
+		c.rd = s.readers.Get().(*http1.Reader)
+		c.rd.SetLimits(s.settings.Load().Limits.heads())
+		c.rd.Reset(c.source())
 		_ = s.fast.ServeConn(c) // whatever went wrong has been told by Finish
+		c.rd.Reset(nil)
+		s.readers.Put(c.rd)
+		c.rd = nil
 		if !c.napping {
 			s.conns.Done()
 			return
@@ -321,6 +332,7 @@ func (s *Server) attend(c *conn) {
 		if s.parking.park(c) {
 			return // c is no longer ours
 		}
+		c.in.enter(phaseIdle, s.clock.now())
 	}
 }
 
