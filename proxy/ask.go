@@ -27,7 +27,7 @@ func (x *Exchange) query(why purpose) {
 	}
 	fw := headers.Forward{
 		Identity: &x.id, Host: x.host, Version: version(q.Minor), RequestID: x.Out.RequestID,
-		Changes: p.Request, Scratch: x.scratch,
+		Changes: p.Request, Received: true, Scratch: x.scratch,
 	}
 	target := q.Target
 	if q.Form == http1.AbsoluteForm {
@@ -54,19 +54,19 @@ func (x *Exchange) query(why purpose) {
 	if why == forAll && x.look.Validating() {
 		x.look.Object.AppendValidators(&x.fields)
 	}
-	x.ask = origin.Request{
-		Method: q.Method, Target: target, Host: x.host, Fields: x.fields,
-		Timeouts: p.Timeouts, OnInterim: x.onInterim,
-	}
+	a := &x.ask
+	*a = origin.Request{} // filled in place: a literal would be copied
+	a.Method, a.Target, a.Host, a.Fields = q.Method, target, x.host, x.fields
+	a.Timeouts, a.OnInterim = p.Timeouts, x.onInterim
 	if why == forTunnel {
-		x.ask.Upgrade = q.Upgrade
+		a.Upgrade = q.Upgrade
 	}
 	if x.Body != nil {
-		x.ask.Body, x.ask.Length, x.ask.Trailer, x.ask.StopBody = x.Body, q.Length, x.trailer, x.Body.Abort
-		x.ask.Expect100, x.ask.OnContinue = q.Expect100, x.goOn
+		a.Body, a.Length, a.Trailer, a.StopBody = x.Body, q.Length, x.trailer, x.Body.Abort
+		a.Expect100, a.OnContinue = q.Expect100, x.goOn
 	}
 	if why != forAll && safe(q.Method) {
-		x.ask.Done = x.Carrier.Gone()
+		a.Done = x.Carrier.Gone()
 	}
 }
 

@@ -259,6 +259,16 @@ type connection struct {
 	options int // looked at
 }
 
+// connects reports whether there is a Connection field at all.
+func connects(in field.List) bool {
+	for i := range in {
+		if len(in[i].Name) == len("connection") && field.EqualFold(in[i].Name, "connection") {
+			return true
+		}
+	}
+	return false
+}
+
 // read collects the options that name a field to remove.
 func (c *connection) read(in field.List) {
 	for i := range in {

@@ -286,6 +286,9 @@ func TestNothingForbiddenPasses(t *testing.T) {
 		checkBytes(t, in, cleaned, false)
 		again := forward(p, "8.8.8.8", cleaned, &Forward{Mode: mode})
 		checkSection(t, in, again, mode)
+		if got := forward(p, "8.8.8.8", cleaned, &Forward{Mode: mode, Received: true}); show(got) != show(again) {
+			t.Fatalf("%q received became\n%sbut checked again\n%s", in, show(got), show(again))
+		}
 	}
 }
 
@@ -321,13 +324,27 @@ func BenchmarkToOrigin(b *testing.B) {
 	in := lines("Host: shop.example", "User-Agent: Mozilla/5.0", "Accept: text/html", "Accept-Language: en", "Accept-Encoding: gzip, br", "Cookie: a=b; c=d",
 		"Connection: keep-alive", "Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Upgrade-Insecure-Requests: 1", "Referer: https://x/")
 	var id Identity
-	f := Forward{Identity: &id, Host: []byte("shop.example"), Version: "1.1", RequestID: []byte("0123456789abcdef")}
+	f := Forward{Identity: &id, Host: []byte("shop.example"), Version: "1.1", RequestID: []byte("0123456789abcdef"), Received: true}
+	dst, received := make(field.List, 0, 64), make(field.List, 0, 64)
+	var seen Seen
+	b.ReportAllocs()
+	for b.Loop() {
+		dst, f.Scratch, received = dst[:0], f.Scratch[:0], append(received[:0], in...)
+		p.Identify(&id, netip.AddrFrom4([4]byte{8, 8, 8, 8}), "https", in)
+		p.Receive(&received, id.Trusted, &seen)
+		p.ToOrigin(&dst, received, &f)
+	}
+}
+
+func BenchmarkEndToEnd(b *testing.B) {
+	p := policy(b, nil)
+	in := lines("Server: app", "Date: Mon, 02 Jan 2023 15:04:05 GMT", "Content-Type: text/html; charset=utf-8", "Content-Length: 1024",
+		"X-Content-Type-Options: nosniff", "Cache-Control: private, no-store", "Connection: keep-alive")
 	dst := make(field.List, 0, 64)
 	b.ReportAllocs()
 	for b.Loop() {
-		dst, f.Scratch = dst[:0], f.Scratch[:0]
-		p.Identify(&id, netip.AddrFrom4([4]byte{8, 8, 8, 8}), "https", in)
-		p.ToOrigin(&dst, in, &f)
+		dst = dst[:0]
+		p.EndToEnd(&dst, in)
 	}
 }
 

@@ -51,6 +51,8 @@ type Forward struct {
 
 	Changes *Changes // the route's, applied last; may be nil
 
+	Received bool // the section has been through Receive: its lines are fair, and no Connection speaks of them
+
 	// Scratch holds the values made here; the lines of dst point into it. Keep it for the next request.
 	Scratch []byte
 
@@ -120,20 +122,23 @@ func first(have, v []byte) []byte {
 // ToOrigin appends to dst what is sent to the origin: the lines of in that may travel, in their order,
 // then tzero's own. Framing (Host, Content-Length, Transfer-Encoding, Connection) is left to whoever
 // writes the message. TE ends here: it speaks of this connection, and trailers are relayed in any case.
-// It may be given a section that has been through Receive or one that has not.
+// What Forward.Received says of in is not checked again.
 func (p *Policy) ToOrigin(dst *field.List, in field.List, f *Forward) {
-	var named connection
-	named.read(in)
+	var named *connection
+	if !f.Received && connects(in) {
+		named = new(connection)
+		named.read(in)
+	}
 	r := rebuild{p: p, f: f, dst: dst, in: in}
 	for i := range in {
-		if !fair(&in[i]) {
+		if !f.Received && !fair(&in[i]) {
 			continue
 		}
 		k := lookup(in[i].Name)
 		if f.Mode == ThirdParty && !k.thirdParty && k.fate != loop {
 			continue
 		}
-		if k.fate == keep && !k.endToEnd && named.names(in[i].Name) {
+		if named != nil && k.fate == keep && !k.endToEnd && named.names(in[i].Name) {
 			continue
 		}
 		r.line(&in[i], k.fate)

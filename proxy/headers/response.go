@@ -26,11 +26,14 @@ func (p *Policy) Via(version string) []byte { return p.viaFor(version) }
 // EndToEnd appends the lines of an origin's response that travel on, and nothing else: the form in
 // which a response is judged and stored.
 func (p *Policy) EndToEnd(dst *field.List, in field.List) {
-	var named connection
-	named.readResponse(in)
+	var named *connection
+	if connects(in) {
+		named = new(connection)
+		named.readResponse(in)
+	}
 	for i := range in {
 		f := &in[i]
-		if !isToken(f.Name) || !fairValue(f.Value) || responseDrops(f.Name) || named.names(f.Name) {
+		if !isToken(f.Name) || !fairValue(f.Value) || responseDrops(f.Name) || named != nil && named.names(f.Name) {
 			continue
 		}
 		*dst = append(*dst, *f)

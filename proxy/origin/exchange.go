@@ -161,17 +161,17 @@ func (c *call) final(cn *conn, r *Response) error {
 	if events {
 		cn.idle = c.tm.EventIdle.D()
 	}
-	*r = Response{
-		Status: h.Status, Reason: h.Reason, Minor: h.Minor, Fields: h.Fields,
-		Length: -1, CloseDelimited: h.Framing == http1.UntilClose,
-	}
+	*r = Response{} // filled in place: a literal would be copied
+	r.Status, r.Reason, r.Minor, r.Fields = h.Status, h.Reason, h.Minor, h.Fields
+	r.Length, r.CloseDelimited = -1, h.Framing == http1.UntilClose
 	switch h.Framing {
 	case http1.NoBody:
 		r.Length = announced(h)
 	case http1.Length:
 		r.Length = h.Length
 	}
-	r.Body = Body{c: cn, word: cn.word.Load(), src: cn.rd.Body(), open: true}
+	b := &r.Body
+	b.c, b.word, b.src, b.open = cn, cn.word.Load(), cn.rd.Body(), true
 	return nil
 }
 
