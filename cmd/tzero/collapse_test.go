@@ -89,7 +89,11 @@ func crowd(t *testing.T, addr, path string, n int, change func(*http.Request)) m
 }
 
 func TestCrowdReachesTheOriginOnce(t *testing.T) {
-	const n = 300
+	const (
+		n         = 300
+		leaders   = -1 // as many as the origin was asked: who comes after an error was answered asks again
+		followers = -2 // the others
+	)
 	cases := []struct {
 		name    string
 		handler http.HandlerFunc
@@ -117,7 +121,7 @@ func TestCrowdReachesTheOriginOnce(t *testing.T) {
 		{"an origin that fails", func(w http.ResponseWriter, _ *http.Request) {
 			time.Sleep(200 * time.Millisecond)
 			http.Error(w, "broken", 500)
-		}, map[string]int{"500 broken\n": 1, "500 500 Internal Server ": n - 1}, 2}, // the page is the leader's alone
+		}, map[string]int{"500 broken\n": leaders, "500 500 Internal Server ": followers}, 2}, // the page is the leader's alone
 		{"an origin that hangs up", func(w http.ResponseWriter, _ *http.Request) {
 			time.Sleep(200 * time.Millisecond)
 			if c, _, err := w.(http.Hijacker).Hijack(); err == nil {
@@ -151,6 +155,12 @@ func TestCrowdReachesTheOriginOnce(t *testing.T) {
 				t.Errorf("the origin was asked %d times, at most %d expected", asked.Load(), c.most)
 			}
 			for what, count := range c.answers {
+				switch count {
+				case leaders:
+					count = int(asked.Load())
+				case followers:
+					count = n - int(asked.Load())
+				}
 				if got[what] != count {
 					t.Errorf("%d answers %q, expected %d: %v", got[what], what, count, got)
 				}
