@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,21 +23,43 @@ import (
 // is fetched once in that time instead of for every visitor. That is later than §4.4 asks for; write_burst: 0 is to the
 // letter.
 func (c *Cache) Written(q *Request, client netip.Addr, answer field.List, now time.Time) {
-	p, wait := q.Policy, time.Duration(0)
-	if p.writeBurst > 0 {
+	targets := append(make([]*Request, 0, 3), q)
+	for _, name := range [...]string{"Location", "Content-Location"} {
+		if ref := answer.Get(name); ref != nil {
+			if r, ok := q.related(string(ref)); ok {
+				targets = append(targets, r)
+			}
+		}
+	}
+	wait := time.Duration(0)
+	if p := q.Policy; p.writeBurst > 0 && slices.ContainsFunc(targets, func(r *Request) bool { return c.matters(r, now) }) {
 		wait = c.writers.spend(clientHash(c.seed, client), p.writeBurst, p.writeInterval, now)
 	}
 	if wait > 0 {
 		c.count.add(countDelayed)
 	}
-	c.void(q, wait, now)
-	for _, name := range [...]string{"Location", "Content-Location"} {
-		if ref := answer.Get(name); ref != nil {
-			if r, ok := q.related(string(ref)); ok {
-				c.void(r, wait, now)
-			}
-		}
+	for _, r := range targets {
+		c.void(r, wait, now)
 	}
+}
+
+// lately is how long a key counts as written.
+const lately = 10 * time.Second
+
+// matters reports whether a write to q's target takes something away: what is stored or arriving, or, when the target
+// was written lately, an answer that is on its way unseen. Most writes go where nothing is ever stored, and are free.
+func (c *Cache) matters(q *Request, now time.Time) bool {
+	q.buildKey(c)
+	from := now.Add(-lately)
+	if c.tier.Get(q.hash).Exists() || c.writes.since(q.hash, from) || c.delayed.since(q.hash, from) || c.fills.any(q) {
+		return true
+	}
+	if !q.Policy.search {
+		return false
+	}
+	q.other = q.appendSearchKey(q.other[:0])
+	record := c.searchRecord(q.other)
+	return record.Exists() && c.aliasOf(q, record) != nil
 }
 
 // Invalidate makes what is stored under q's key, in all variants, unreachable, and keeps answers that were

@@ -52,6 +52,14 @@ func (t *table) find(q *Request, r *Result, now time.Time) *Fill {
 	return nil
 }
 
+// any reports whether something runs under q's primary key.
+func (t *table) any(q *Request) bool {
+	s := &t.shards[q.hash%uint64(len(t.shards))]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.slots[string(q.primaryKey())] != nil
+}
+
 // answers reports whether q's selecting fields are those the fill was made for (RFC 9111 §4.1), and whether
 // q's authorization permits it.
 func (f *Fill) answers(q *Request) bool {

@@ -115,6 +115,7 @@ func TestLoopOfWritesCannotHoldTheCacheEmpty(t *testing.T) {
 func TestDelayedWriteReachesAnAnswerFromBefore(t *testing.T) {
 	w := newWorld(t, func(c *RouteConfig) { c.WriteBurst = 1 }, numbered("Cache-Control: max-age=600"))
 	asked := time.Now() // fills find out for themselves how late it is
+	w.write(one, asked.Add(-2*time.Millisecond))
 	w.write(one, asked.Add(-time.Millisecond))
 	q := w.request("/")
 	res := w.c.Lookup(q, asked)
@@ -125,6 +126,32 @@ func TestDelayedWriteReachesAnAnswerFromBefore(t *testing.T) {
 	}
 	if a := w.get("/", asked.Add(time.Minute)); a.body == "old" {
 		t.Errorf("the write was forgotten: %v", a)
+	}
+}
+
+// TestWritesThatTakeNothingAwayAreFree: most go where nothing is stored.
+func TestWritesThatTakeNothingAwayAreFree(t *testing.T) {
+	// Keys that share a cell of the table of writes may pass for one another: hence three.
+	w := newWorld(t, func(c *RouteConfig) { c.WriteBurst = 3 }, numbered("Cache-Control: max-age=600"))
+	for i := range 20 {
+		w.c.Written(w.request(fmt.Sprintf("/api/%d", i)), one, list(fmt.Sprintf("Location: /made/%d", i)), t0)
+	}
+	w.get("/", t0)
+	w.write(one, t0)
+	if got := w.get("/", t0).body; got != "body 2" {
+		t.Errorf("the write was not seen at once: %s", got)
+	}
+	// Nothing is stored yet, and must be in spite of the loop: an answer takes longer than the loop's turn.
+	slow := newWorld(t, func(c *RouteConfig) { c.WriteBurst = 1 }, nil)
+	now := time.Now()
+	q := slow.request("/")
+	res := slow.c.Lookup(q, now)
+	for i := range 10 {
+		slow.write(one, now.Add(time.Duration(i-5)*time.Millisecond))
+	}
+	slow.c.Begin(q, &res, Head{Status: 200, Fields: list("Cache-Control: max-age=600"), Length: 4}, text("body"), now, now.Add(5*time.Millisecond))
+	if r := slow.c.Lookup(q, now.Add(100*time.Millisecond)); r.Verdict != Hit {
+		t.Errorf("the cache is held empty: %s %s", r.Verdict, r.Reason)
 	}
 }
 

@@ -79,11 +79,16 @@ func TestCountsThere(t *testing.T) {
 
 // TestPage keeps the committed page and the committed counts together: both come from one run.
 func TestPage(t *testing.T) {
-	counts, err := conformance.ReadCounts(strings.NewReader(kept))
+	root, err := harness.Root()
 	if err != nil {
 		t.Fatal(err)
 	}
-	root, err := harness.Root()
+	// Not what was embedded: a run that reached more has just written both.
+	written, err := os.ReadFile(filepath.Join(root, "cmd", "tzero", "e2e", "conformance", "counts.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts, err := conformance.ReadCounts(bytes.NewReader(written))
 	if err != nil {
 		t.Fatal(err)
 	}
