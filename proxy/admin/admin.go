@@ -103,7 +103,7 @@ func (s *Server) Close() {
 // when a listener failed.
 func (s *Server) Run(ctx context.Context) error {
 	outside := s.server(s.guard.outside(s.routes()))
-	inside := s.server(secured(s.routes()))
+	inside := s.server(secured(s.insideRoutes()))
 	failed := make(chan error, len(s.listeners)+1)
 	var running sync.WaitGroup
 	for _, l := range s.listeners {

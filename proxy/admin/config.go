@@ -15,6 +15,7 @@ type Config struct {
 	Token       conf.Secret `yaml:"token" doc:"Bearer token, at least 16 characters, that permits changes over the address. Without it changes are made only through the unix socket."`
 	PublicReads bool        `yaml:"public_reads" doc:"Let everybody who reaches the address read without the token. Needed for an address other than loopback when there is no token."`
 	Hosts       []string    `yaml:"hosts" doc:"Further host names under which the address may be asked. Loopback names, the address itself and the connection's own IP address always may."`
+	Profiles    bool        `yaml:"profiles" doc:"Serve /profiles/cpu?seconds=N and /profiles/heap, for go tool pprof, on the unix socket and only there."`
 }
 
 // Default returns the settings without a configuration file.
