@@ -93,6 +93,23 @@ func TestReportSaysWhatWasMissed(t *testing.T) {
 	}
 }
 
+func TestReportSaysWhyATargetWasMissed(t *testing.T) {
+	o := sampleOutcome()
+	o.Profiles = map[string]profile{"hit-1k/64/closed": {Title: "the hit", Top: "90% write"}, "forward-1k/64/closed": {Title: "not measured", Top: "x"}}
+	o.Targets = judge(o)
+	text := markdown(o)
+	if strings.Count(text, "### the hit\n\n```\n90% write\n```") != 1 || strings.Contains(text, "### not measured") {
+		t.Errorf("the profile of the missed target alone should show, once:\n%s", text)
+	}
+	o.Cells[0].Samples[tzero] = []sample{{CPU: 4, Rate: 100}}
+	if o.Targets = judge(o); missedProfiles(o) != "" {
+		t.Errorf("nothing was missed, and yet:\n%s", missedProfiles(o))
+	}
+	if got := topOf("File: tzero\nType: cpu\n      flat  flat%   sum%\n  1s 50% a\n"); got != "      flat  flat%   sum%\n  1s 50% a" {
+		t.Errorf("the table without its preface: %q", got)
+	}
+}
+
 func sampleOutcome() *outcome {
 	return &outcome{Servers: []string{tzero, nginx}, Warnings: []string{"a <remark>"}, Cells: []cellOutcome{
 		{ID: "hit-1k/64/closed", Title: "hit <1>", Connections: 64, Samples: map[string][]sample{

@@ -63,9 +63,19 @@ func (b *bench) crowd() error {
 		return err
 	}
 	m, err := memoryOf(family(s.cmd.Process.Pid))
+	if err != nil {
+		return err
+	}
 	o.ManyRSS = m.RSS
 	b.out.Crowd = o
-	return err
+	if o.ManyP999 <= crowdTarget*o.FewP999 {
+		return nil
+	}
+	seconds := int(b.plan.crowdMeasure / time.Second)
+	return b.profileDuring(s, profileMany, "hits among many objects: CPU time", seconds, func() error {
+		_, _, _, err := c.measure()
+		return err
+	})
 }
 
 type crowdRun struct {

@@ -67,6 +67,8 @@ type target struct {
 	Found spread
 	State string // met, missed, not measured
 	Note  string `json:",omitempty"`
+
+	Profile string `json:",omitempty"` // key of the profile that says why
 }
 
 func (t *target) settle(found spread, measured bool) {
@@ -114,7 +116,7 @@ const (
 func judge(o *outcome) []target {
 	var ts []target
 	for _, p := range promises() {
-		t := target{What: p.what, Bound: p.bound, Least: p.least, Unit: "×"}
+		t := target{What: p.what, Bound: p.bound, Least: p.least, Unit: "×", Profile: p.cell.id()}
 		var found spread
 		measured := false
 		if c := o.cell(p.cell.id()); c != nil {
@@ -127,7 +129,7 @@ func judge(o *outcome) []target {
 }
 
 func judgeIdle(o *outcome) target {
-	t := target{What: "idle keep-alive connection", Bound: idleTargetKiB, Unit: "KiB"}
+	t := target{What: "idle keep-alive connection", Bound: idleTargetKiB, Unit: "KiB", Profile: profileIdle}
 	i, ok := o.Idle[tzero]
 	kib := i.Bytes / 1024
 	t.settle(spread{kib, kib, kib}, ok)
@@ -138,7 +140,7 @@ func judgeIdle(o *outcome) target {
 }
 
 func judgeCrowd(o *outcome) target {
-	t := target{What: "hit p99.9 with a million objects stored, × with a thousand", Bound: crowdTarget, Unit: "×"}
+	t := target{What: "hit p99.9 with a million objects stored, × with a thousand", Bound: crowdTarget, Unit: "×", Profile: profileMany}
 	var found spread
 	if o.Crowd != nil && o.Crowd.FewP999 > 0 {
 		r := o.Crowd.ManyP999 / o.Crowd.FewP999

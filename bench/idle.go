@@ -49,6 +49,17 @@ func (b *bench) idle() error {
 	}
 	time.Sleep(b.plan.idleTime)
 	for name, r := range runs {
+		var err error
+		if r.after, err = memoryOf(family(r.s.cmd.Process.Pid)); err != nil {
+			return fmt.Errorf("idle connections to %s: %w", name, err)
+		}
+	}
+	if r := runs[tzero]; r != nil { // a profile needs memory itself
+		if err := b.profileHeap(r.s, profileIdle, "idle connections: memory of the heap"); err != nil {
+			return err
+		}
+	}
+	for name, r := range runs {
 		o, err := r.end()
 		if err != nil {
 			return fmt.Errorf("idle connections to %s: %w", name, err)
@@ -64,6 +75,7 @@ func (b *bench) idle() error {
 type idleRun struct {
 	s       *server
 	before  memory
+	after   memory
 	n       int
 	holders []*holder
 }
@@ -95,10 +107,6 @@ func (r *idleRun) begin(n int) error {
 }
 
 func (r *idleRun) end() (idleOutcome, error) {
-	after, err := memoryOf(family(r.s.cmd.Process.Pid))
-	if err != nil {
-		return idleOutcome{}, err
-	}
 	o := idleOutcome{Connections: r.n}
 	for _, h := range r.holders {
 		open, err := h.release()
@@ -107,6 +115,6 @@ func (r *idleRun) end() (idleOutcome, error) {
 		}
 		o.StillOpen += open
 	}
-	o.Bytes = float64(after.PSS-r.before.PSS) / float64(max(o.StillOpen, 1))
+	o.Bytes = float64(r.after.PSS-r.before.PSS) / float64(max(o.StillOpen, 1))
 	return o, nil
 }

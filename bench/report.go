@@ -23,6 +23,12 @@ func writeReport(dir string, o *outcome) error {
 	for name, text := range plots(o) {
 		files[name] = text
 	}
+	if err := os.MkdirAll(filepath.Join(dir, "profiles"), 0o755); err != nil {
+		return fmt.Errorf("cannot write the results: %w", err)
+	}
+	for id, p := range o.Profiles {
+		files[profileFile(id)] = string(p.raw)
+	}
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			return fmt.Errorf("cannot write the results: %w", err)
@@ -42,7 +48,7 @@ func markdown(o *outcome) string {
 	b.WriteString(". What is measured and how stands in [README.md](../README.md). Times drift from run to run and from machine to machine: " +
 		"the ratios, taken round by round within one run, are what counts.\n\n")
 	about(&b, o)
-	b.WriteString("\n## Targets\n\n" + targetTable(o))
+	b.WriteString("\n## Targets\n\n" + targetTable(o) + missedProfiles(o))
 	closedTables(&b, o)
 	openTable(&b, o)
 	memoryTable(&b, o)

@@ -59,6 +59,7 @@ type outcome struct {
 	IdleTime time.Duration
 	Crowd    *crowdOutcome `json:",omitempty"`
 	Targets  []target
+	Profiles map[string]profile `json:",omitempty"` // by row's id
 	Warnings []string
 }
 
@@ -91,6 +92,9 @@ func (b *bench) run() error {
 			return err
 		}
 		b.out.Memory[name] = m
+	}
+	if err := b.profiles(); err != nil {
+		return err
 	}
 	if err := b.idle(); err != nil {
 		return err

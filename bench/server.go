@@ -47,6 +47,7 @@ type server struct {
 	name    string
 	addr    string
 	admin   string // of tzero
+	state   string // directory, of tzero
 	version string
 	cmd     *exec.Cmd
 	ended   chan struct{}
@@ -64,7 +65,7 @@ func start(name string, set settings, tzeroBinary string) (*server, error) {
 	set.Root = os.Geteuid() == 0
 	set.Addr, set.Admin = freeAddr(), freeAddr()
 	set.Sendfile = "off"
-	s := &server{name: name, addr: set.Addr, admin: set.Admin, ended: make(chan struct{}), maxIdle: 19000}
+	s := &server{name: name, addr: set.Addr, admin: set.Admin, state: filepath.Join(set.Dir, "state"), ended: make(chan struct{}), maxIdle: 19000}
 	argv, err := s.prepare(&set, tzeroBinary)
 	if err != nil {
 		return nil, err
