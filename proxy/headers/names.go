@@ -51,7 +51,6 @@ type note uint8
 
 const (
 	noteNothing note = iota
-	noteConnection
 	noteUserAgent
 	noteReferer
 )
@@ -59,7 +58,7 @@ const (
 // names is the one list of header names that tzero knows anything about, with the reason in its group.
 var names = indexNames([]known{
 	// Connection control.
-	{name: "connection", fate: hop, note: noteConnection}, {name: "keep-alive", fate: hop}, {name: "te", fate: hop},
+	{name: "connection", fate: hop}, {name: "keep-alive", fate: hop}, {name: "te", fate: hop},
 	{name: "trailer", fate: hop}, {name: "transfer-encoding", fate: hop}, {name: "upgrade", fate: hop},
 	{name: "http2-settings", fate: hop}, {name: "proxy", fate: hop}, // httpoxy: CGI makes it HTTP_PROXY
 
@@ -254,9 +253,8 @@ const (
 
 // connection holds the names that a message's Connection field makes hop-by-hop.
 type connection struct {
-	named   [maxNamed][]byte
-	n       int
-	options int // looked at
+	named [maxNamed][]byte
+	n     int
 }
 
 // connects reports whether there is a Connection field at all.
@@ -271,37 +269,49 @@ func connects(in field.List) bool {
 
 // read collects the options that name a field to remove.
 func (c *connection) read(in field.List) {
+	options := 0
 	for i := range in {
-		if len(in[i].Name) == len("connection") && field.EqualFold(in[i].Name, "connection") {
-			c.line(in[i].Value)
-		}
-	}
-}
-
-// line is read for one Connection line.
-func (c *connection) line(rest []byte) {
-	for ; len(rest) > 0 && c.options < maxOptions; c.options++ {
-		at := indexByte(rest, ',')
-		option := rest
-		if at >= 0 {
-			option, rest = rest[:at], rest[at+1:]
-		} else {
-			rest = nil
-		}
-		c.add(field.TrimOWS(option))
-	}
-}
-
-// remove takes the named fields out of l, in place.
-func (c *connection) remove(l field.List) field.List {
-	out := l[:0]
-	for i := range l {
-		if k := lookup(l[i].Name); k.fate == keep && !k.endToEnd && c.names(l[i].Name) {
+		if len(in[i].Name) != len("connection") || !field.EqualFold(in[i].Name, "connection") {
 			continue
 		}
-		out = append(out, l[i])
+		for rest := in[i].Value; len(rest) > 0 && options < maxOptions; options++ {
+			at := indexByte(rest, ',')
+			option := rest
+			if at >= 0 {
+				option, rest = rest[:at], rest[at+1:]
+			} else {
+				rest = nil
+			}
+			c.add(field.TrimOWS(option))
+		}
 	}
-	return out
+}
+
+// namesFields reports whether a Connection field may name others: browsers send keep-alive alone.
+func namesFields(l field.List) bool {
+	for i := range l {
+		if len(l[i].Name) == len("connection") && field.EqualFold(l[i].Name, "connection") && !field.EqualFold(l[i].Value, "keep-alive") {
+			return true
+		}
+	}
+	return false
+}
+
+// removeNamed takes the fields out of l that its Connection fields name. It has a function of its own because
+// what it needs on the stack would be cleared for every request.
+//
+//go:noinline
+func removeNamed(l *field.List) {
+	var named connection
+	named.read(*l)
+	out := (*l)[:0]
+	for i := range *l {
+		if f := (*l)[i]; named.n == 0 || lookup(f.Name).fate != keep || !named.names(f.Name) {
+			out = append(out, f)
+		}
+	}
+	clear((*l)[len(out):])
+	*l = out
 }
 
 func (c *connection) add(option []byte) {

@@ -72,7 +72,9 @@ type Seen struct {
 // the request id and traceparent of a trusted peer. Call it after Identify.
 func (p *Policy) Receive(l *field.List, trusted bool, seen *Seen) {
 	*seen = Seen{}
-	var named connection
+	if namesFields(*l) {
+		removeNamed(l)
+	}
 	ids := 0
 	out := (*l)[:0]
 	for i := range *l {
@@ -82,8 +84,6 @@ func (p *Policy) Receive(l *field.List, trusted bool, seen *Seen) {
 			continue
 		}
 		switch k.note {
-		case noteConnection:
-			named.line(f.Value)
 		case noteUserAgent:
 			seen.UserAgent = first(seen.UserAgent, f.Value)
 		case noteReferer:
@@ -104,9 +104,6 @@ func (p *Policy) Receive(l *field.List, trusted bool, seen *Seen) {
 	}
 	if ids > 1 {
 		seen.RequestID = nil
-	}
-	if named.n > 0 {
-		out = named.remove(out)
 	}
 	clear((*l)[len(out):])
 	*l = out
