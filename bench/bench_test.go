@@ -5,6 +5,7 @@ package main
 import (
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -79,6 +80,24 @@ func TestPlotsAreWellFormed(t *testing.T) {
 				t.Fatalf("%s: %v", name, err)
 			}
 		}
+	}
+}
+
+func TestAnOutlierHidesNothing(t *testing.T) {
+	o := sampleOutcome()
+	o.Cells[0].Samples[tzero][0].CPU = 6000 // a thousand times nginx's
+	if text := plots(o)["cpu.svg"]; !strings.Contains(text, "→ 1000.00<") || !strings.Contains(text, fmt.Sprintf(`width="%.1f"`, (chartWidth-labelWidth-60)/4.0)) {
+		t.Errorf("the long bar should end with an arrow, nginx's at a quarter of the width:\n%s", text)
+	}
+}
+
+func TestLatenciesAreDrawnByDecades(t *testing.T) {
+	a := decades([]group{{bars: []spread{{Median: 200}, {Median: 3000}, {Median: 0}}}})
+	if len(a.lines) != 3 || a.at(100) != 0 || a.at(1000) != .5 || a.at(10000) != 1 || a.at(0) > 0 {
+		t.Errorf("lines %v, 100 at %v, 1000 at %v", a.lines, a.at(100), a.at(1000))
+	}
+	if a := decades(nil); a.at(5) != 0 {
+		t.Error("nothing to draw, and yet something lies somewhere")
 	}
 }
 
