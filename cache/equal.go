@@ -121,21 +121,31 @@ func (q *Request) appendEquivalent(dst []byte, record Object) ([]byte, bool) {
 	dst = q.Policy.AppendTarget(dst, q)
 	_, query, _ := bytes.Cut(dst[at:], []byte("?"))
 	_, rule := splitSearch(record)
+	if len(rule) == 0 {
+		return dst, false
+	}
 	end := len(dst)
 	dst, ok := rule.AppendEquivalent(dst, query)
 	return append(dst[:at], dst[end:]...), ok
 }
 
-// splitSearch gives a search record's No-Vary-Search, as it came and as it is read.
+// splitSearch gives a search record's No-Vary-Search, as it came and as it is read; of a damaged record, nothing.
 func splitSearch(record Object) (value []byte, rule key.Search) {
 	b := record.Body()
+	if len(b) < 2 || len(b)-2 < int(binary.LittleEndian.Uint16(b)) {
+		return nil, nil
+	}
 	n := 2 + int(binary.LittleEndian.Uint16(b))
-	return b[2:n], key.Search(b[n:])
+	rule, ok := key.ReadSearch(b[n:])
+	if !ok {
+		return nil, nil
+	}
+	return b[2:n], rule
 }
 
 func declares(record Object, value []byte) bool {
 	have, _ := splitSearch(record)
-	return bytes.Equal(have, value)
+	return len(have) > 0 && bytes.Equal(have, value)
 }
 
 // soleSearch is a response's No-Vary-Search; nil where it has none, or several lines, which are not honoured.

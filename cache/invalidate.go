@@ -51,7 +51,7 @@ const lately = 10 * time.Second
 func (c *Cache) matters(q *Request, now time.Time) bool {
 	q.buildKey(c)
 	from := now.Add(-lately)
-	if c.tier.Get(q.hash).Exists() || c.writes.since(q.hash, from) || c.delayed.since(q.hash, from) || c.fills.any(q) {
+	if c.tier.Peek(q.hash).Exists() || c.writes.since(q.hash, from) || c.delayed.since(q.hash, from) || c.fills.any(q) {
 		return true
 	}
 	if !q.Policy.search {
@@ -90,7 +90,7 @@ func (c *Cache) void(q *Request, wait time.Duration, now time.Time) {
 func (c *Cache) voidKey(hash uint64, primary []byte, wait time.Duration, now time.Time) {
 	if wait > 0 {
 		c.delayed.note(hash, now)
-		if o := c.tier.Get(hash); o.Exists() && bytes.Equal(o.Primary(), primary) {
+		if o := c.tier.Peek(hash); o.Exists() && bytes.Equal(o.Primary(), primary) {
 			if short, changed := o.until(wait, now); changed {
 				c.tier.Set(hash, short)
 			}

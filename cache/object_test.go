@@ -125,6 +125,8 @@ func TestAForeignObjectUnderTheSameHashIsAMiss(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	f.Add(sample(f, "body", "ETag: \"x\"", "Cache-Control: max-age=60").Bytes())
 	f.Add(small(kindVary, 1, 0, []byte("k"), 1, []byte("\x03abc")).Bytes())
+	f.Add(small(kindVary, 1, 0, []byte("k"), 1, []byte("\x01a\x0012345678")).Bytes())
+	f.Add(small(kindSearch, 1, 0, []byte("k"), 1, []byte("\x01\x00v\x00\x00\x01k")).Bytes())
 	damaged := bytes.Clone(sample(f, "body", "A: b").Bytes())
 	binary.LittleEndian.PutUint32(damaged[atHead:], 1<<31)
 	f.Add(damaged)
@@ -139,8 +141,11 @@ func FuzzDecode(f *testing.F) {
 		o.stored(t0)
 		o.Head()
 		namesOf(o)
-		appendSuffix(nil, o, &Request{Policy: &Policy{}}, nil)
-		if n := headSize + len(o.Key()) + o.Lines()*lineSize + len(o.Head()) + len(o.Body()); n != len(b) {
+		o.Own(nil)
+		q := &Request{Policy: &Policy{}, Path: []byte("/"), Query: []byte("a=1&k"), HasQuery: true}
+		appendSuffix(nil, o, q, nil)
+		q.appendEquivalent(nil, o)
+		if n := headSize + len(o.Key()) + o.Lines()*lineSize + len(o.Head()) + o.u32(atOwn) + len(o.Body()); n != len(b) {
 			t.Fatalf("%d of %d bytes are accounted for", n, len(b))
 		}
 	})

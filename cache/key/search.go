@@ -49,6 +49,20 @@ func ParseSearch(lines field.List) Search {
 	return s
 }
 
+// ReadSearch takes stored bytes for a Search after checking them.
+func ReadSearch(b []byte) (Search, bool) {
+	if len(b) == 0 {
+		return nil, false
+	}
+	for rest := b[1:]; len(rest) > 0; {
+		if len(rest) < 2 || int(binary.BigEndian.Uint16(rest)) > len(rest)-2 {
+			return nil, false
+		}
+		rest = rest[2+binary.BigEndian.Uint16(rest):]
+	}
+	return Search(b), true
+}
+
 func searchOf(members []structured.Member) (s Search, ok bool) {
 	s = Search{0}
 	var params, except *structured.Member

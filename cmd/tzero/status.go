@@ -66,7 +66,7 @@ func (s *services) cacheStats() metrics.CacheStats {
 		PinsRefused: c.Tier.PinsRefused, Moved: c.Tier.Moved,
 		FillsInFlight: c.Running, FillBytes: c.RunningBytes, Fills: c.Fills, FillsFailed: c.Failed, Followers: c.Follows,
 		Sets: c.Tier.Sets, Dropped: c.Tier.Dropped, Rejected: c.Tier.Rejected, Evicted: c.Tier.Evicted, TooLarge: c.TooLarge,
-		Uncacheable: c.Uncacheable, Refreshes: c.Refreshes, Laggards: c.Laggards,
+		Uncacheable: c.Uncacheable, Refreshes: c.Refreshes, Laggards: c.Laggards, Delayed: c.Delayed,
 	}
 }
 

@@ -39,6 +39,7 @@ type CacheStats struct {
 	TooLarge        uint64
 	Uncacheable     uint64 // answers judged not storable
 	Refreshes       uint64 // background refreshes begun
+	Delayed         uint64 // writes whose effect was delayed, because their client writes too often
 	Laggards        uint64 // readers cut because they fell behind a fill too large to keep
 }
 
