@@ -24,8 +24,10 @@ func (c *Cache) begin(q *Request, res *Result, head Head, body Body, asked, sinc
 	c.count.add(countFill)
 	c.relieve()
 	f := &Fill{c: c, class: q.class(), status: head.Status, total: head.Length, primary: q.hash, asked: since, delay: q.Policy.writeInterval}
-	f.judged = rfc9111.Assess(q.judged(), head.judged(),
-		&q.Policy.rules, asked, now)
+	if f.held, f.complete = res.part(&head); f.complete > 0 {
+		f.total, head.Length = f.held.Length, f.held.Length
+	}
+	f.judged = rfc9111.Assess(q.judged(), head.judged(f.complete > 0), &q.Policy.rules, asked, now)
 	f.reason = c.refuses(q, res, &head, f.judged.Reason)
 	switch {
 	case f.reason == "":
@@ -36,7 +38,10 @@ func (c *Cache) begin(q *Request, res *Result, head Head, body Body, asked, sinc
 	}
 	ready := body.Ready()
 	f.shareable = f.transient || f.judged.Traits&rfc9111.TraitShareable != 0
-	d := draft{id: c.ids.Add(1), status: head.Status, lines: head.Fields, own: head.Own, received: now, judged: &f.judged}
+	d := draft{
+		id: c.ids.Add(1), status: head.Status, lines: head.Fields, own: head.Own, received: now, judged: &f.judged,
+		held: f.held, complete: f.complete,
+	}
 	if reason := c.register(q, f, &d, &head, now); reason != "" {
 		f.reason = reason
 		return c.uncacheable(q, res, f, now)
@@ -49,7 +54,8 @@ func (c *Cache) begin(q *Request, res *Result, head Head, body Body, asked, sinc
 // say, without the Fill that nobody but the caller would ever look at. Where it says nothing, Begin is to be
 // asked. Answers that are marked as uncacheable are nearly always so again, and this is what they cost.
 func (c *Cache) Declines(q *Request, res *Result, head *Head, now time.Time) Reason {
-	forbidden := rfc9111.Forbids(q.judged(), head.judged(), &q.Policy.rules)
+	_, complete := res.part(head)
+	forbidden := rfc9111.Forbids(q.judged(), head.judged(complete > 0), &q.Policy.rules)
 	reason := c.refuses(q, res, head, forbidden)
 	if reason == "" || q.sharesError(res, head, reason) {
 		return ""
@@ -63,8 +69,13 @@ func (q *Request) judged() *rfc9111.Request {
 	return &rfc9111.Request{Method: q.Method, Fields: q.Fields, HasQuery: q.HasQuery, HasBody: q.HasBody}
 }
 
-func (h *Head) judged() *rfc9111.Response {
-	return &rfc9111.Response{Status: h.Status, Fields: h.Fields, Own: h.Own}
+// judged is the head as it is judged: a part as if it were an incomplete 200 (RFC 9111 §3.3).
+func (h *Head) judged(partial bool) *rfc9111.Response {
+	r := &rfc9111.Response{Status: h.Status, Fields: h.Fields, Own: h.Own}
+	if partial {
+		r.Status = 200
+	}
+	return r
 }
 
 // refuses adds to the RFC's judgement what this cache cannot or will not hold.
@@ -74,6 +85,8 @@ func (c *Cache) refuses(q *Request, res *Result, head *Head, judged Reason) Reas
 		return res.Reason
 	case judged != "":
 		return judged
+	case res.Partial && head.Status >= 400:
+		return BypassRange // it may be the range that it speaks of
 	case head.UntilClose:
 		return BypassUntilClose
 	case head.Length > c.limit(q):
@@ -118,7 +131,7 @@ func (c *Cache) spurn(q *Request, res *Result, reason Reason, status int, now ti
 	if reason == BypassTooLarge {
 		kind = markTooLarge
 	}
-	c.marks.set(q.hash, q.class(), kind, now)
+	c.marks.set(res.mark(q.hash), q.class(), kind, now)
 }
 
 // register gives the fill its key, lays its blob out and makes it visible to other requests.
@@ -274,10 +287,14 @@ func (c *Cache) ended(f *Fill, object Object, keep bool, now time.Time) {
 // keep stores a finished object. The mark of its kind goes: it proved cacheable.
 func (c *Cache) keep(f *Fill, object Object, now time.Time) {
 	c.count.add(countStored)
+	mark := f.primary
+	if f.complete > 0 {
+		mark ^= partMark
+	}
 	if f.shareable {
-		c.marks.clear(f.primary, f.class)
+		c.marks.clear(mark, f.class)
 	} else {
-		c.marks.set(f.primary, f.class, markUncacheable, now)
+		c.marks.set(mark, f.class, markUncacheable, now)
 	}
 	stored := c.put(f, object)
 	if !stored {
@@ -299,10 +316,14 @@ func (c *Cache) keep(f *Fill, object Object, now time.Time) {
 // put stores an object, and takes it back when its key was written meanwhile: the invalidation's Del may have
 // come before the Set.
 func (c *Cache) put(f *Fill, object Object) bool {
+	if object.Partial() {
+		return c.putPart(f, object)
+	}
 	stored := c.tier.Set(f.hash, f.curbed(object))
 	if f.withdrawn() {
 		c.tier.Del(f.hash)
 	}
+	c.dropParts(f.hash) // they are of this response or of an older one
 	if stored {
 		c.announce(f)
 	}

@@ -21,6 +21,8 @@ type draft struct {
 	own      field.List // lines that speak to this cache alone
 	received time.Time
 	judged   *rfc9111.Assessment
+	held     rfc9111.Span // of a part
+	complete int64        // of a part: the length of the whole; else 0
 }
 
 // maxHeadBlock bounds a stored header section; what is longer does not fit the line table.
@@ -63,6 +65,8 @@ func (d *draft) stored() (lines field.List, date bool) {
 	lines = make(field.List, 0, len(d.lines))
 	for _, f := range d.lines {
 		switch {
+		case d.complete > 0 && field.EqualFold(f.Name, "Content-Range"): // each answer gets its own
+			continue
 		case notStored(f.Name) || d.judged.Directives.Strips(string(f.Name)):
 			continue
 		case field.EqualFold(f.Name, "Date"):
@@ -107,6 +111,11 @@ func (d *draft) numbers(b []byte, lines, block int) {
 	a, le := d.judged, binary.LittleEndian
 	clear(b[:headSize])
 	b[0], b[atKind] = layoutVersion, kindObject
+	if d.complete > 0 {
+		b[atKind] = kindPart
+		le.PutUint64(b[atOffset:], uint64(d.held.Offset))
+		le.PutUint64(b[atComplete:], uint64(d.complete))
+	}
 	le.PutUint16(b[atTraits:], uint16(a.Traits))
 	le.PutUint16(b[atStatus:], uint16(d.status))
 	le.PutUint16(b[atLines:], uint16(lines))

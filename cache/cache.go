@@ -53,6 +53,7 @@ type Cache struct {
 	running    atomic.Int64
 	held       atomic.Int64
 	refreshing refreshes
+	parts      sync.Mutex // held while a part is stored
 
 	settling chan *Fill
 	closing  chan struct{}
@@ -162,6 +163,7 @@ func (c *Cache) settle() {
 func (c *Cache) settled(f *Fill) {
 	o := c.tier.Peek(f.hash)
 	switch {
+	case f.object.Partial(): // kept with others: to lose one costs a fetch
 	case !o.Exists():
 		c.count.add(countDropped)
 	case o.ID() != f.object.ID() && o.Received().Before(f.object.Received()) && !f.withdrawn():

@@ -67,15 +67,17 @@ type Fill struct {
 	judged    rfc9111.Assessment
 	class     class
 	status    int
-	hash      uint64 // of the full key
-	primary   uint64 // hash of the primary key
-	record    Object // the vary record its suffix was made under
-	shareable bool   // those who waited for it may have it
-	transient bool   // shared with those who waited, and never stored
-	limit     int    // max_object: bytes of body
-	head      Object // head, key and lines without the body; none for Uncacheable
-	bodyAt    int    // where the body begins in blob
-	total     int64  // Content-Length, or -1
+	hash      uint64       // of the full key
+	primary   uint64       // hash of the primary key
+	record    Object       // the vary record its suffix was made under
+	shareable bool         // those who waited for it may have it
+	transient bool         // shared with those who waited, and never stored
+	limit     int          // max_object: bytes of body
+	head      Object       // head, key and lines without the body; none for Uncacheable
+	bodyAt    int          // where the body begins in blob
+	total     int64        // Content-Length, or -1
+	held      rfc9111.Span // of a part: where it belongs
+	complete  int64        // of a part: the length of the whole representation; else 0
 	asked     time.Time
 	delay     time.Duration // how long it may live when the key was written too often meanwhile
 	also      otherNames

@@ -160,6 +160,7 @@ type answer struct {
 	turn    Turn
 	reason  Reason
 	age     time.Duration
+	held    rfc9111.Span // of a 206 made here
 }
 
 // world is a gateway in miniature: one cache, one origin, and the journey between them as the package's
@@ -268,8 +269,8 @@ func (w *world) fetch(q *Request, res *Result, now time.Time, own *response) (*F
 			}
 		}
 	}
-	if res.Validating() {
-		res.Object.AppendValidators(&fetch)
+	if !res.Raw {
+		res.AppendConditions(&fetch, q.Fields)
 	}
 	*own = w.origin(q, fetch)
 	switch {
@@ -278,6 +279,14 @@ func (w *world) fetch(q *Request, res *Result, now time.Time, own *response) (*F
 			return w.c.ServeStale(q, res, reason), nil
 		}
 		return nil, own.err
+	case res.Completing() && (own.head.Status == 206 || own.head.Status == 416):
+		if head, body, ok := w.c.Complete(res, own.head, own.body, now); ok {
+			if f := w.c.Begin(q, res, head, body, now, now); f.State() != Uncacheable {
+				return f, nil
+			}
+		}
+		own.body.Close()
+		return w.fetch(q, res, now, own)
 	case own.head.Status == 304 && res.Validating():
 		return w.c.Freshen(q, res, own.head, now, now), nil
 	case rfc9111.FailureOf(own.head.Status):
@@ -321,10 +330,18 @@ func (w *world) fromFill(q *Request, res *Result, f *Fill, now time.Time) answer
 	}
 	r := f.Reader(nil)
 	defer r.Close()
+	h := f.Head()
+	status, held := h.Status(), rfc9111.Span{}
+	if rg, ok := f.Range(q.Fields, now); ok && !q.head() {
+		whence, _ := f.Held()
+		status, held = 206, rg.Span
+		r.Only(rg.Offset-whence.Offset, rg.Length)
+	} else if h.Partial() {
+		held, _ = f.Held()
+	}
 	var b bytes.Buffer
 	_, err := r.WriteTo(&b)
-	h := f.Head()
-	return answer{status: h.Status(), fields: h.Fields(nil), body: b.String(), err: err, verdict: res.Verdict,
+	return answer{status: status, held: held, fields: h.Fields(nil), body: b.String(), err: err, verdict: res.Verdict,
 		reason: f.Reason(), age: h.Age(now)}
 }
 
@@ -334,10 +351,14 @@ func (w *world) fromObject(q *Request, res *Result, o Object, now time.Time) ans
 		a.status = 304
 		return a
 	}
-	body := o.Body()
-	switch r := o.Range(q.Fields, now); r.Kind {
+	body, held := o.Body(), o.Held()
+	r := o.Range(q.Fields, now)
+	if o.Partial() && !r.Within(held) {
+		r = rfc9111.Range{Kind: rfc9111.Part, Span: held}
+	}
+	switch r.Kind {
 	case rfc9111.Part:
-		a.status, body = 206, body[r.Offset:r.Offset+r.Length]
+		a.status, a.held, body = 206, r.Span, body[r.Offset-held.Offset:r.End()-held.Offset]
 	case rfc9111.Unsatisfiable:
 		a.status, body = 416, nil
 	}

@@ -51,7 +51,7 @@ const lately = 10 * time.Second
 func (c *Cache) matters(q *Request, now time.Time) bool {
 	q.buildKey(c)
 	from := now.Add(-lately)
-	if c.tier.Peek(q.hash).Exists() || c.writes.since(q.hash, from) || c.delayed.since(q.hash, from) || c.fills.any(q) {
+	if c.tier.Peek(q.hash).Exists() || c.hasParts(q.hash) || c.writes.since(q.hash, from) || c.delayed.since(q.hash, from) || c.fills.any(q) {
 		return true
 	}
 	if !q.Policy.search {
@@ -95,6 +95,7 @@ func (c *Cache) voidKey(hash uint64, primary []byte, wait time.Duration, now tim
 				c.tier.Set(hash, short)
 			}
 		}
+		c.curbParts(hash, primary, wait, now)
 		return
 	}
 	c.writes.note(hash, now)
@@ -107,6 +108,7 @@ func (c *Cache) voidKey(hash uint64, primary []byte, wait time.Duration, now tim
 		s.record = Object{}
 	})
 	c.tier.Del(hash)
+	c.dropParts(hash)
 }
 
 // outpaced reports whether the key was written, with a delayed effect, after the answer was asked for.
@@ -137,7 +139,7 @@ func (o Object) until(wait time.Duration, now time.Time) (short Object, changed 
 		short = Object{bytes.Clone(o.b)}
 		short.endAt(end)
 		return short, true
-	case kindObject:
+	case kindObject, kindPart:
 		if o.Traits()&rfc9111.TraitNoCache != 0 || o.Left(now) <= wait+slack && o.Traits()&rfc9111.TraitRevalidate != 0 {
 			return o, false
 		}

@@ -46,6 +46,9 @@ func (c *Cache) Lead(q *Request, res *Result, run func() (*Fill, error)) (*Fill,
 	found := false
 	// A flight from before a write is not for those who begin after it: the epoch parts them.
 	name := binary.LittleEndian.AppendUint64(q.withSuffix(res.record), uint64(c.writes.epoch(q.hash)))
+	if res.Partial {
+		name = q.appendRange(name)
+	}
 	f, led, err := c.flights.Do(string(name), func() (*Fill, error) {
 		// Since Lookup another flight may have begun and ended: without this second look a request that was
 		// held up between Lookup and here would fetch what is stored by now.
@@ -79,6 +82,9 @@ func (c *Cache) lookAgain(q *Request, res *Result) *Fill {
 		return f
 	}
 	c.find(q, &r, res.began)
+	if res.Partial && !r.Object.Exists() {
+		r.Object = c.findPart(q, &r, res.began)
+	}
 	o := r.Object
 	switch {
 	case !o.Exists():

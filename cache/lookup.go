@@ -18,7 +18,10 @@ func (c *Cache) Lookup(q *Request, now time.Time) Result {
 	}
 	q.buildKey(c)
 	r := Result{Verdict: Miss, Reason: MissURI, began: now}
-	if c.find(q, &r, now); r.Object.Exists() {
+	if c.find(q, &r, now); q.facts.ranged && !r.Object.Exists() {
+		r.Object = c.findPart(q, &r, now)
+	}
+	if r.Object.Exists() {
 		c.judge(q, &r, now)
 	} else {
 		c.findEqual(q, &r, now)
@@ -117,16 +120,14 @@ func (c *Cache) elsewhere(q *Request, r *Result, now time.Time) {
 	switch {
 	case d.Any(rfc9111.OnlyIfCached):
 		r.Verdict, r.Reason = Refuse, BypassOnlyIfCached
-	case q.facts.ranged && !r.Object.Exists():
+	case q.facts.ranged && !r.Object.Exists() && !q.asksPart():
 		r.alone(BypassRange, true)
 	case q.head(): // what fills the cache is a GET; a HEAD of what is not fresh asks for itself
 		r.alone(BypassHead, true)
 	case d.Any(rfc9111.NoStore):
 		r.alone(BypassNoStore, true)
 	default:
-		if reason := c.marks.get(q.hash, q.class(), now); reason != "" {
-			r.alone(reason, false)
-		}
+		c.prepare(q, r, now)
 	}
 	if r.Verdict == Alone {
 		c.count.add(countBypass)
@@ -135,10 +136,27 @@ func (c *Cache) elsewhere(q *Request, r *Result, now time.Time) {
 	c.count.add(countMiss)
 }
 
+// prepare decides whether a miss fetches everything, a range, or what is missing of the whole.
+func (c *Cache) prepare(q *Request, r *Result, now time.Time) {
+	if !r.Object.Exists() {
+		if r.Partial = q.facts.ranged; r.Partial {
+			r.Reason = BypassRange
+		}
+	}
+	if reason := c.marks.get(r.mark(q.hash), q.class(), now); reason != "" {
+		r.alone(reason, false)
+		return
+	}
+	if !r.Object.Exists() && !r.Partial {
+		if r.Part = c.completable(q, r, now); r.Part.Exists() {
+			r.Reason = MissPart
+		}
+	}
+}
+
 func (r *Result) alone(reason Reason, raw bool) { r.Verdict, r.Reason, r.Raw = Alone, reason, raw }
 
 // follow turns a result into one that is answered from a fill; a fill that has ended is as good as stored.
-// While it runs, a range cannot be cut from it and the request takes the whole.
 func (c *Cache) follow(q *Request, r *Result, f *Fill, now time.Time) {
 	o := f.Object()
 	if !o.Exists() {

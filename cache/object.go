@@ -14,7 +14,7 @@ import (
 // not fifty. All numbers are little-endian; offsets in bytes.
 //
 //	 0 u8   layout version
-//	 1 u8   kind: object, vary record, derived encoding, search record, alias
+//	 1 u8   kind: object, vary record, derived encoding, search record, alias, part
 //	 2 u16  traits (rfc9111.Trait)
 //	 4 u16  status
 //	 6 u16  number of header lines, n
@@ -36,23 +36,27 @@ import (
 //	92 u32  length of our own lines
 //	96 u32  the memory that the blob shares with others, by number; 0 where it has its own
 //	100 u32 reserved
-//	104 key · n × (u32 offset in the header block, u16 name length, u16 value length) · header block · own lines · body
+//	104 u64 of a part: where its body begins in the representation; else 0
+//	112 u64 of a part: the length of the whole representation; else 0
+//	120 key · n × (u32 offset in the header block, u16 name length, u16 value length) · header block · own lines · body
 //
 // The header block is in wire form, "Name: value CRLF" per line, so that a hit copies it in one piece. It has
 // no Content-Length, no Age and no connection fields: those belong to each answer. Our own lines have the same form:
 // they spoke to this cache, are not sent on, and count again when a 304 freshens the response.
 //
 // The key is the primary key, followed for a negotiated response by the selecting suffix (see vary.go). A
-// vary record has the primary key and a body of field names; a derived encoding has its source's key.
+// vary record has the primary key and a body of field names; a derived encoding has its source's key. A part has
+// the key of the whole and lives under hashes of its own (see part.go); its status is 206.
 const (
-	layoutVersion = 2
-	headSize      = 104
+	layoutVersion = 3
+	headSize      = 120
 
 	kindObject  = 1
 	kindVary    = 2
 	kindDerived = 3
 	kindSearch  = 4
 	kindAlias   = 5
+	kindPart    = 6
 
 	atKind, atTraits, atStatus, atLines       = 1, 2, 4, 6
 	atID, atEpoch, atReceived, atDate         = 8, 16, 24, 32
@@ -60,7 +64,7 @@ const (
 	atWhileStale, atIfError                   = 64, 68
 	atKeyLen, atPrimary, atHead, atBody       = 72, 76, 80, 84
 	atETagLine, atModifiedLine, atOwn         = 88, 90, 92
-	atShared                                  = 96
+	atShared, atOffset, atComplete            = 96, 104, 112
 	lineSize                                  = 8
 	noTime                              int64 = math.MinInt64
 )
@@ -149,8 +153,27 @@ func (o Object) Body() []byte {
 	return o.part(o.headAt()+o.u32(atHead)+o.u32(atOwn), o.u32(atBody))
 }
 
+// Partial reports whether the body is a part of the representation and no more. Such an object may answer a
+// request for a range that lies in Held, with 206, and nothing else (RFC 9111 §3.3).
+func (o Object) Partial() bool { return o.kind() == kindPart }
+
+// Held is the piece of the representation that the body is.
+func (o Object) Held() rfc9111.Span {
+	return rfc9111.Span{Offset: o.i64(atOffset), Length: int64(o.u32(atBody))}
+}
+
 // Complete is the length of the whole representation.
-func (o Object) Complete() int64 { return int64(o.u32(atBody)) }
+func (o Object) Complete() int64 {
+	if o.Partial() {
+		return o.i64(atComplete)
+	}
+	return int64(o.u32(atBody))
+}
+
+// Version is what tells the representation from others.
+func (o Object) Version() rfc9111.Version {
+	return rfc9111.Version{ETag: o.ETag(), LastModified: o.LastModified(), Date: o.Date()}
+}
 
 // Fields appends the stored header lines to dst; the slices point into the object.
 func (o Object) Fields(dst field.List) field.List {
@@ -220,15 +243,28 @@ func (o Object) CanValidate() bool { return o.u16(atETagLine)|o.u16(atModifiedLi
 
 // Condition evaluates a client's If-None-Match and If-Modified-Since on the object (RFC 9111 §4.3.2).
 func (o Object) Condition(req field.List, now time.Time) rfc9111.Verdict {
-	return rfc9111.Condition(req, o.Status(), o.ETag(), o.LastModified(), o.Date(), now)
+	return rfc9111.Condition(req, o.statusOfWhole(), o.ETag(), o.LastModified(), o.Date(), now)
 }
 
-// Range applies a client's Range and If-Range to the object; only a 200 has parts.
+// Range applies a client's Range and If-Range to the object; only a 200 has parts. What a part is asked for may
+// lie outside of Held.
 func (o Object) Range(req field.List, now time.Time) rfc9111.Range {
-	if o.Status() != 200 {
+	return o.rangeOf(req, o.Complete(), now)
+}
+
+// rangeOf does so for a head whose body is to be of a known length.
+func (o Object) rangeOf(req field.List, complete int64, now time.Time) rfc9111.Range {
+	if o.statusOfWhole() != 200 {
 		return rfc9111.Range{}
 	}
-	return rfc9111.RangeOf(req, o.Complete(), o.ETag(), o.LastModified(), o.Date(), now)
+	return rfc9111.RangeOf(req, complete, o.ETag(), o.LastModified(), o.Date(), now)
+}
+
+func (o Object) statusOfWhole() int {
+	if o.Partial() {
+		return 200
+	}
+	return o.Status()
 }
 
 // AppendValidators appends the conditional fields that validate the object at the origin.
@@ -266,10 +302,16 @@ func (o Object) CopyTo(dst []byte, shared uint32) Object {
 	return Object{dst[:n:n]}
 }
 
+// fits reports whether a part is a part: something, less than the whole, and within it.
+func (o Object) fits() bool {
+	h, all := o.Held(), o.Complete()
+	return h.Length > 0 && h.Length < all && all < 1<<58 && h.Offset >= 0 && h.Offset <= all-h.Length && o.Status() == 206
+}
+
 // Decode takes a blob for an object after checking every length in it, so that no accessor can read outside.
 func Decode(b []byte) (Object, bool) {
 	o := Object{b}
-	if len(b) < headSize || b[0] != layoutVersion || b[atKind] < kindObject || b[atKind] > kindAlias {
+	if len(b) < headSize || b[0] != layoutVersion || b[atKind] < kindObject || b[atKind] > kindPart {
 		return Object{}, false
 	}
 	keyLen, primary := int64(o.u32(atKeyLen)), int64(o.u32(atPrimary))
@@ -282,6 +324,9 @@ func Decode(b []byte) (Object, bool) {
 		if int64(o.u32(e))+int64(o.u16(e+4))+int64(o.u16(e+6))+4 > head {
 			return Object{}, false
 		}
+	}
+	if o.Partial() && !o.fits() {
+		return Object{}, false
 	}
 	if int64(o.u16(atETagLine)) > lines || int64(o.u16(atModifiedLine)) > lines {
 		return Object{}, false

@@ -39,7 +39,7 @@ func (c *Cache) keepsPosted(q *Request, head *Head, body Body, asked time.Time) 
 		return false
 	case q.Policy.StripsCredentials(): // it was sent with them
 		return false
-	case !rfc9111.Explicit(head.judged(), &q.Policy.rules):
+	case !rfc9111.Explicit(head.judged(false), &q.Policy.rules):
 		return false
 	case head.Fields.Count("Content-Location") != 1:
 		return false

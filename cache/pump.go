@@ -169,6 +169,9 @@ func (f *Fill) end(err, closed error, now time.Time) {
 		f.state, f.err = Failed, fmt.Errorf("%w: %w", ErrBroken, errors.Join(err, closed))
 		f.because(f.failure(err))
 	default:
+		if f.complete > 0 && f.n == f.complete {
+			whole(f.blob)
+		}
 		f.object = finish(f.blob, f.bodyAt)
 		f.state, f.blob = Complete, nil
 		if size := int64(cap(f.object.b)); size != f.block.size {

@@ -3,14 +3,16 @@ package cache
 import (
 	"errors"
 	"io"
+	"math"
 	"sync"
 )
 
 // Reader reads a fill from its beginning, while it arrives. Each Reader belongs to one goroutine and must be
-// closed. Read returns io.EOF only at the end of a body that is whole.
+// closed. Read returns io.EOF only at the end of a body that is whole, or of the piece that Only names.
 type Reader struct {
 	f      *Fill
 	at     int64 // guarded by f.mu; written by the reader's goroutine only
+	end    int64 // reads no further than this
 	done   <-chan struct{}
 	on     *block // what it writes from now; guarded by f.mu
 	closed bool
@@ -24,7 +26,7 @@ func (f *Fill) Reader(done <-chan struct{}) *Reader {
 	if f.state == Uncacheable {
 		return nil
 	}
-	r := &Reader{f: f, done: done}
+	r := &Reader{f: f, done: done, end: math.MaxInt64}
 	if len(f.readers) == 0 && !f.over() {
 		f.c.orphans.remove(f)
 	}
@@ -32,6 +34,15 @@ func (f *Fill) Reader(done <-chan struct{}) *Reader {
 	f.wasRead = true
 	f.joined.fire()
 	return r
+}
+
+// Only makes the reader read one piece of the body, and end as if that were all. It is called before the first
+// Read, and only where the fill's Length is known: such a fill never becomes too large to keep, so that nothing
+// has to keep pace with a reader that is ahead.
+func (r *Reader) Only(offset, length int64) {
+	r.f.mu.Lock()
+	defer r.f.mu.Unlock()
+	r.at, r.end = offset, offset+length
 }
 
 // Close gives the reader up. The fill goes on without it, as long as there is memory enough.
@@ -138,7 +149,10 @@ func (r *Reader) look(p []byte) (b []byte, n int, wait <-chan struct{}, err erro
 		return nil, 0, nil, ErrGone
 	}
 	linear := f.linear()
+	linear = linear[:min(int64(len(linear)), r.end)]
 	switch {
+	case r.at >= r.end:
+		return nil, 0, nil, io.EOF
 	case r.at < int64(len(linear)):
 		r.pin()
 		return linear[r.at:], 0, nil, nil

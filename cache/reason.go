@@ -30,6 +30,7 @@ const (
 	BypassUntilClose    Reason = "close-delimited"  // nothing proves that the body is whole
 	MissURI             Reason = "uri-miss"         // nothing stored under this key
 	MissVary            Reason = "vary-miss"        // stored, for other selecting fields
+	MissPart            Reason = "partly-stored"    // stored in part: the rest is asked for
 	MissFailed          Reason = "leader-failed"    // the leader had no answer: look again
 	MissOther           Reason = "variant-differs"  // the leader's answer is another variant: look again
 	FillTruncated       Reason = "body-truncated"   // the body ended early
@@ -45,7 +46,7 @@ func Reasons() []Reason {
 		BypassRoute, BypassMethod, BypassRequestBody, BypassPath, BypassPrecondition, BypassPrivateCookie,
 		BypassAuthorization, BypassRange, BypassHead, BypassNoStore, BypassUncacheable, BypassTooLarge,
 		BypassLeases, BypassNotShared, BypassOnlyIfCached, BypassMemory, BypassClosing, BypassUntilClose,
-		MissURI, MissVary, MissFailed, MissOther,
+		MissURI, MissVary, MissPart, MissFailed, MissOther,
 		FillTruncated, FillError, FillHeadTooLarge, FillShared, FillInvalidated,
 
 		rfc9111.NotStatusInterim, rfc9111.NotStatusPartial, rfc9111.NotStatus, rfc9111.NotUnderstood,

@@ -135,7 +135,7 @@ const (
 	// Follow: answer from Result.Fill.Reader, while it arrives.
 	Follow
 	// Miss: call Cache.Lead. What is fetched is a GET of Policy.AppendTarget's target, without the client's
-	// conditions and range, with Object's validators when Result.Validating, without credentials when
+	// conditions and range, with what Result.AppendConditions says in their place, without credentials when
 	// Policy.StripsCredentials.
 	Miss
 	// Alone: fetch without a lease. With Result.Raw the client's request travels as it came, and its answer
@@ -161,6 +161,8 @@ type Result struct {
 	Left    time.Duration // freshness left of Object; negative when stale (the ttl of Cache-Status)
 	Refresh bool          // of Stale: a new response should be fetched in the background
 	Raw     bool          // of Alone: nothing of the answer is stored
+	Partial bool          // of Miss and Alone: what is fetched is the client's range
+	Part    Object        // of Miss: what is held of the whole already; see Completing
 
 	equal  bool   // Object was asked for in other words, which the origin or the route takes for the same; see equal.go
 	record Object // the vary record under the primary key, if one is known

@@ -42,7 +42,7 @@ func ForwardOf(r *Result) string {
 		return ForwardRequest
 	case rfc9111.StaleExpired, rfc9111.StaleNoCache, rfc9111.StaleRevalidate:
 		return ForwardStale
-	case BypassRange:
+	case BypassRange, MissPart:
 		return ForwardPartial
 	case MissURI, MissFailed, MissOther, BypassHead, BypassUncacheable, BypassTooLarge, BypassLeases, BypassNotShared:
 		return ForwardURIMiss

@@ -45,7 +45,7 @@ func (t *table) find(q *Request, r *Result, now time.Time) *Fill {
 		r.record = slot.record
 	}
 	for i := len(slot.fills) - 1; i >= 0; i-- {
-		if f := slot.fills[i]; f.answers(q) && f.usable(q, now) {
+		if f := slot.fills[i]; f.answers(q) && f.usable(q, now) && f.covers(q, now) {
 			return f
 		}
 	}

@@ -15,7 +15,7 @@ type purpose uint8
 
 const (
 	forOne    purpose = iota // this client alone: the request as it came
-	forAll                   // everybody who asks for the object: no conditions, no range, the keyed target
+	forAll                   // everybody who asks for the object, or the same range of it: the keyed target, the cache's conditions
 	forTunnel                // an upgrade
 )
 
@@ -51,8 +51,8 @@ func (x *Exchange) query(why purpose) {
 	if p.Cache.Surrogate() && why != forTunnel {
 		x.fields.Add(nameSurrogateCapability, surrogateCapability)
 	}
-	if why == forAll && x.look.Validating() {
-		x.look.Object.AppendValidators(&x.fields)
+	if why == forAll {
+		x.look.AppendConditions(&x.fields, q.Fields)
 	}
 	a := &x.ask
 	*a = origin.Request{} // filled in place: a literal would be copied

@@ -22,6 +22,10 @@ func (x *Exchange) deliverObject(o cache.Object) {
 	}
 	body := o.Body()
 	r.Object, r.Holds = o.Pins()
+	if o.Partial() {
+		x.deliverPart(o, now)
+		return
+	}
 	if x.ranged() && r.Status == 200 {
 		if rg := o.Range(x.Req.Fields, now); rg.Kind != rfc9111.Whole {
 			x.deliverRange(&rg, o)
@@ -44,6 +48,9 @@ func (x *Exchange) storedFields(o cache.Object, now time.Time) {
 	} else {
 		r.Fields = append(r.Fields, x.own...)
 		r.Fields.Del("Age")
+		if o.Partial() {
+			r.Fields.Del("Content-Range")
+		}
 		if !r.Fields.Has("Date") {
 			x.date()
 		}
@@ -87,6 +94,9 @@ func (x *Exchange) deliverFill(f *cache.Fill) {
 	x.storedFields(h, now)
 	if h.Condition(x.Req.Fields, now) == rfc9111.NotModified {
 		x.notModified(f.Length())
+		return
+	}
+	if x.deliverFillRange(f, now) {
 		return
 	}
 	r.Length = f.Length()

@@ -97,8 +97,26 @@ func (x *Exchange) lead(q *cache.Request, r *cache.Result) (*cache.Fill, error) 
 		return nil, failed
 	case fill != nil:
 		return fill, nil
+	case r.Completing() && (res.Status == 206 || res.Status == 416):
+		if fill := x.complete(q, r, res); fill != nil {
+			return fill, nil
+		}
+		return x.lead(q, r) // for the whole
 	}
 	return x.offer(q, r, res), nil
+}
+
+// complete makes a whole of what is held and what came. nil where that cannot be: then nothing is held any more.
+func (x *Exchange) complete(q *cache.Request, r *cache.Result, res *origin.Response) *cache.Fill {
+	body := &fillBody{res: *res} // it outlives this exchange
+	head, whole, ok := x.edge.cache.Complete(r, x.head(res), body, x.came)
+	if ok {
+		if fill := x.edge.cache.Begin(q, r, head, whole, x.asked, x.came); fill.State() != cache.Uncacheable {
+			return fill
+		}
+	}
+	_ = body.Close()
+	return nil
 }
 
 // askForAll asks the origin for what everybody may have, if it proves so. Where a stale object stands in for a failure,
@@ -182,7 +200,7 @@ func (x *Exchange) standIn(q *cache.Request, r *cache.Result, reason cache.Reaso
 
 // fetchAlone asks the origin for this client. What may be stored all the same is offered to the cache.
 func (x *Exchange) fetchAlone() State {
-	offer := x.lookups > 0 && !x.look.Raw && !conditional(x.Req)
+	offer := x.lookups > 0 && !x.look.Raw && (x.look.Partial || !conditional(x.Req))
 	if offer {
 		return x.fetchAndOffer()
 	}

@@ -50,11 +50,14 @@ func AppendContentRange(dst []byte, s Span, complete int64) []byte {
 	return strconv.AppendInt(dst, complete, 10)
 }
 
-// AppendByteRange appends the Range that asks for a piece.
-func AppendByteRange(dst []byte, s Span) []byte {
+// AppendByteRange appends the Range that asks for a piece; one that reaches to the end says so.
+func AppendByteRange(dst []byte, s Span, complete int64) []byte {
 	dst = append(dst, "bytes="...)
 	dst = strconv.AppendInt(dst, s.Offset, 10)
 	dst = append(dst, '-')
+	if s.End() == complete {
+		return dst
+	}
 	return strconv.AppendInt(dst, s.End()-1, 10)
 }
 

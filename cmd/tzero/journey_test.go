@@ -330,6 +330,22 @@ func ok(fields, body string) string {
 	return fmt.Sprintf("HTTP/1.1 200 OK\n%sContent-Length: %d\n\n%s", fields, len(body), body)
 }
 
+// ranged answers one range as it is asked for.
+func ranged(fields, body string, r *http.Request) string {
+	var first, last int
+	if v := r.Header.Get("If-Range"); r.Method == "HEAD" || v != "" && !strings.Contains(fields, v) {
+		r.Header.Del("Range")
+	}
+	fields = "Content-Type: video/mp4\nCache-Control: max-age=60\n" + fields
+	switch n, _ := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-%d", &first, &last); {
+	case n == 0:
+		return ok(fields, body)
+	case n == 1:
+		last = len(body) - 1
+	}
+	return strings.Replace(ok(fmt.Sprintf("%sContent-Range: bytes %d-%d/%d\n", fields, first, last, len(body)), body[first:last+1]), "200 OK", "206 Partial Content", 1)
+}
+
 // scripted returns the answer to a request, with \n for line ends, and whether the connection stays.
 func scripted(r *http.Request) (string, bool) {
 	path := r.URL.Path
@@ -360,6 +376,12 @@ func scripted(r *http.Request) (string, bool) {
 		return ok(html+"Cache-Control: max-age=60, no-cache=\"Set-Cookie\"\nSet-Cookie: sid=1\n", "page"), true
 	case path == "/canon":
 		return ok(html+"Cache-Control: max-age=60\n", "asked as "+r.Host), true
+	case path == "/film":
+		return ranged("ETag: \"f1\"\n", "0123456789abcdefghij", r), true
+	case path == "/untold":
+		return ranged("", "0123456789abcdefghij", r), true
+	case path == "/odd": // what comes is shorter than it says it is
+		return "HTTP/1.1 206 Partial Content\nCache-Control: max-age=60\nContent-Range: bytes 4-9/10\nContent-Length: 5\n\n01234", true
 	case path == "/missing":
 		return "HTTP/1.1 404 Not Found\nContent-Length: 4\n\nnone", true
 	case path == "/long":
