@@ -59,6 +59,10 @@ endurance: build ## Run the endurance scenarios in full size, about 4 minutes, a
 crowd: build ## Let 1,000 clients ask for one object in many ways, about 2 minutes, and write docs/crowd.md.
 	TZERO_BINARY=$(CURDIR)/$(BIN) $(GO) test -count=1 -v -timeout 15m ./cmd/tzero/e2e/crowd -args -full -write
 
+churn: deps ## An hour of churn in the cache's memory in 3 minutes, with the race detector and without. Writes docs/churn.md.
+	CGO_ENABLED=1 $(GO) test -race -count=1 -v -timeout 15m ./cmd/tzero/e2e/churn -args -full -write
+	$(GO) test -count=1 -v -timeout 15m ./cmd/tzero/e2e/churn -args -full -write
+
 # Plain `go test ./...` leaves it out: it takes minutes, and downloads the suite the first time.
 conformance: deps ## Run the public test suite for HTTP caches; counts may not fall. Writes docs/conformance.md.
 	$(GO) test -tags conformance -count=1 -v -timeout 10m ./cmd/tzero/e2e/conformance -args -write

@@ -2,7 +2,7 @@
 //
 // Stored objects lie in large pieces without pointers, so that a collection costs little however many there are.
 // Its price is the memory that garbage takes until the next one: with Go's default the heap may double in between.
-// So collections come earlier, when a fifth of what lives has been added; but not before a fixed amount was, since
+// So collections come earlier, when an eighth of what lives has been added; but not before a fixed amount was, since
 // a small heap would be collected all the time.
 package collector
 
@@ -15,11 +15,11 @@ import (
 )
 
 const (
-	share = 5        // what may be added between two collections: this part of what lives,
-	least = 48 << 20 // or so many bytes, where that is more
+	share = 8        // what may be added between two collections: this part of what lives,
+	least = 32 << 20 // or so many bytes, where that is more
 	most  = 400      // percent; of Go's default heap of 4 MiB that is little enough
 
-	every = time.Second
+	every = 100 * time.Millisecond // a heap that is filled fast must not go by what it was
 )
 
 // Chosen says which settings the environment makes: they win.

@@ -10,7 +10,7 @@ import (
 )
 
 func TestPercent(t *testing.T) {
-	for live, want := range map[uint64]int{0: 400, 4 << 20: 400, 24 << 20: 200, 48 << 20: 100, 240 << 20: 20, 6 << 30: 20} {
+	for live, want := range map[uint64]int{0: 400, 4 << 20: 400, 16 << 20: 200, 32 << 20: 100, 256 << 20: 12, 6 << 30: 12} {
 		if got := percent(live); got != want {
 			t.Errorf("%d MiB: %d %%, want %d", live>>20, got, want)
 		}
