@@ -22,7 +22,7 @@ COUNT    ?= 6
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 
-.PHONY: help run build test e2e endurance crowd bench microbench conformance lint fuzz deps docs clean
+.PHONY: help run build test e2e endurance churn crowd bench microbench conformance lint fuzz deps docs clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -117,7 +117,7 @@ func check(t *testing.T, x *Tier) {
 // as what it knew of when it began; and never what was removed by then.
 func TestModel(t *testing.T) {
 	const keys, writers, readers = 600, 3, 2
-	x := tier(t, 24<<20, 2<<20)
+	x := tier(t, 14<<20, 2<<20)
 	defer x.Close()
 	var oldest [keys]atomic.Uint64 // the oldest number that may be seen from now on
 	var write, read sync.WaitGroup
