@@ -17,7 +17,8 @@ PKG      ?= ./...
 ON_PATH  ?= ./internal/http1 ./proxy ./proxy/listen ./proxy/route ./proxy/headers ./proxy/encode ./proxy/origin ./proxy/metrics \
             ./proxy/decisionlog ./cache ./cache/key ./cache/rfc9111 ./cache/l1 ./cmd/tzero
 # benchstat says nothing about fewer than six runs.
-COUNT    ?= 6
+COUNT     ?= 6
+BENCHTIME ?= 100ms
 # What -version prints. A release build is made from a tag.
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
@@ -76,12 +77,12 @@ bench: build ## Measure tzero beside nginx, HAProxy and Varnish, about 15 minute
 # Times compare on the machine of the kept figures alone, allocations everywhere: the name of the processor is ignored.
 microbench: ## Run the benchmarks of each package on the path, compare with bench/results/micro.txt. KEEP=1 keeps these instead.
 	@mkdir -p bin bench/results
-	$(GO) test -run '^$$' -bench '$(or $(BENCH),.)' -skip '^BenchmarkPeer|WhileCollecting|Get/1000000' -benchtime 100ms -count $(COUNT) $(ON_PATH) > bin/micro.txt || { cat bin/micro.txt; exit 1; }
+	$(GO) test -run '^$$' -bench '$(or $(BENCH),.)' -skip '^BenchmarkPeer|WhileCollecting|Get/1000000' -benchtime $(BENCHTIME) -count $(COUNT) $(ON_PATH) > bin/micro.txt || { cat bin/micro.txt; exit 1; }
 ifneq ($(strip $(KEEP)),)
 	cp bin/micro.txt bench/results/micro.txt
 	$(GO) tool benchstat bench/results/micro.txt | tee bench/results/micro-summary.txt
 else
-	$(GO) tool benchstat -ignore cpu kept=bench/results/micro.txt now=bin/micro.txt
+	$(GO) tool benchstat -ignore cpu $(if $(BENCH),-filter '.fullname:/$(BENCH)/') kept=bench/results/micro.txt now=bin/micro.txt
 endif
 
 lint: ## gofmt, go vet, staticcheck and the import rules.

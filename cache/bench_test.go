@@ -160,6 +160,7 @@ func BenchmarkHit(b *testing.B) {
 			p := policy(b)
 			store(b, c, tier, browser(p, "/"), 1024, head)
 			b.ReportAllocs()
+			b.ResetTimer()
 			b.RunParallel(func(pb *testing.PB) {
 				q := browser(p, "/")
 				for pb.Next() {
