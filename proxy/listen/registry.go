@@ -99,18 +99,22 @@ func (r *registry) each(f func(*conn)) {
 	}
 }
 
-// sample calls f for up to n connections, from a random place on.
-func (r *registry) sample(n int, from uint32, f func(*conn)) {
+// sample calls f for up to n connections of one shard, and of the next ones while f has found none to its liking.
+func (r *registry) sample(n int, from uint32, f func(*conn) bool) {
 	for i := range uint32(shards) {
-		s := &r.shards[(from+i)%shards]
-		s.mu.Lock()
-		k := min(n, len(s.conns))
-		for j := range k {
-			f(s.conns[(int(from/shards)+j)%len(s.conns)])
-		}
-		s.mu.Unlock()
-		if n -= k; n == 0 {
+		if r.shards[(from+i)%shards].sample(n, int(from/shards), f) {
 			return
 		}
 	}
+}
+
+func (s *shard) sample(n, from int, f func(*conn) bool) (found bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range min(n, len(s.conns)) {
+		if f(s.conns[(from+i)%len(s.conns)]) {
+			found = true
+		}
+	}
+	return found
 }

@@ -114,7 +114,7 @@ func (s *Server) evict(n int) int {
 	now := s.clock.now()
 	for range n {
 		var quiet, slow candidate
-		s.reg.sample(64, rand.Uint32(), func(c *conn) {
+		s.reg.sample(64, rand.Uint32(), func(c *conn) bool {
 			p, lasted, word := c.in.read(now)
 			if (p == phaseIdle || p == phaseParked) && lasted > justCame || p == phaseHead && lasted > slowHead {
 				quiet.offer(c, &c.in, lasted, word)
@@ -122,6 +122,7 @@ func (s *Server) evict(n int) int {
 			if p, lasted, word := c.out.read(now); p == phaseWriting && lasted > slowRead {
 				slow.offer(c, &c.out, lasted, word)
 			}
+			return quiet.c != nil
 		})
 		if quiet.end() || slow.end() {
 			ended++
