@@ -64,7 +64,7 @@ type plan struct {
 // fullPlan takes about 14 minutes. Rows with a target are measured more often.
 func fullPlan() plan {
 	p := plan{warm: 300 * time.Millisecond, measure: 2 * time.Second, idleConnections: 15000, idleTime: time.Minute,
-		crowd: 1_000_000, crowdMeasure: 10 * time.Second}
+		crowd: 1_000_000, crowdMeasure: 30 * time.Second}
 	for _, s := range everyone {
 		for _, n := range []int{16, 64, 512} {
 			rounds := 3

@@ -129,7 +129,7 @@ func (p *plan) change(o *options) error {
 		p.crowd, p.idleConnections = 0, 0
 	}
 	if o.crowd > 0 {
-		p.crowd, p.crowdMeasure = o.crowd, 10*time.Second
+		p.crowd, p.crowdMeasure = o.crowd, 30*time.Second
 	}
 	if o.idle > 0 {
 		p.idleConnections = o.idle
