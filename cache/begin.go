@@ -27,7 +27,8 @@ func (c *Cache) begin(q *Request, res *Result, head Head, body Body, asked, sinc
 	if f.held, f.complete = res.part(&head); f.complete > 0 {
 		f.total, head.Length = f.held.Length, f.held.Length
 	}
-	f.judged = rfc9111.Assess(q.judged(), head.judged(f.complete > 0), &q.Policy.rules, asked, now)
+	f.verbatim = f.complete == 0 && res.verbatim(q, &head, now)
+	f.judged = rfc9111.Assess(q.judged(), head.judged(f.complete > 0 || f.verbatim), &q.Policy.rules, asked, now)
 	f.reason = c.refuses(q, res, &head, f.judged.Reason)
 	switch {
 	case f.reason == "":
@@ -55,7 +56,7 @@ func (c *Cache) begin(q *Request, res *Result, head Head, body Body, asked, sinc
 // asked. Answers that are marked as uncacheable are nearly always so again, and this is what they cost.
 func (c *Cache) Declines(q *Request, res *Result, head *Head, now time.Time) Reason {
 	_, complete := res.part(head)
-	forbidden := rfc9111.Forbids(q.judged(), head.judged(complete > 0), &q.Policy.rules)
+	forbidden := rfc9111.Forbids(q.judged(), head.judged(complete > 0 || res.verbatim(q, head, now)), &q.Policy.rules)
 	reason := c.refuses(q, res, head, forbidden)
 	if reason == "" || q.sharesError(res, head, reason) {
 		return ""
@@ -149,6 +150,9 @@ func (c *Cache) register(q *Request, f *Fill, d *draft, head *Head, now time.Tim
 			f.record = c.family(q, s, &vary, now)
 		}
 		d.key, d.primary = q.withSuffix(f.record), q.primary
+		if f.verbatim {
+			d.key = c.appendQuestion(d.key, q)
+		}
 		blob, ok := d.build(int(min(max(head.Length, 0), firstBody)))
 		if !ok || int64(len(blob)) > c.limit(q) || max(head.Length, 0) > c.limit(q)-int64(len(blob)) {
 			reason = FillHeadTooLarge
@@ -162,7 +166,9 @@ func (c *Cache) register(q *Request, f *Fill, d *draft, head *Head, now time.Tim
 			return
 		}
 		f.hash = key.Hash(c.seed, d.key)
-		c.introduce(q, s, f, head.Fields)
+		if !f.verbatim {
+			c.introduce(q, s, f, head.Fields)
+		}
 		f.bodyAt, f.limit = len(blob), int(c.limit(q))-len(blob)
 		f.head = Object{append([]byte(nil), blob...)}
 		if !f.transient && !f.invalidated && f.shareable {
@@ -288,7 +294,7 @@ func (c *Cache) ended(f *Fill, object Object, keep bool, now time.Time) {
 func (c *Cache) keep(f *Fill, object Object, now time.Time) {
 	c.count.add(countStored)
 	mark := f.primary
-	if f.complete > 0 {
+	if f.complete > 0 || f.verbatim {
 		mark ^= partMark
 	}
 	if f.shareable {
@@ -322,6 +328,9 @@ func (c *Cache) put(f *Fill, object Object) bool {
 	stored := c.tier.Set(f.hash, f.curbed(object))
 	if f.withdrawn() {
 		c.tier.Del(f.hash)
+	}
+	if f.verbatim {
+		return stored
 	}
 	c.dropParts(f.hash) // they are of this response or of an older one
 	if stored {

@@ -78,6 +78,7 @@ type Fill struct {
 	total     int64        // Content-Length, or -1
 	held      rfc9111.Span // of a part: where it belongs
 	complete  int64        // of a part: the length of the whole representation; else 0
+	verbatim  bool         // a 206 for the very same question; see verbatim.go
 	asked     time.Time
 	delay     time.Duration // how long it may live when the key was written too often meanwhile
 	also      otherNames

@@ -115,7 +115,8 @@ func (c *Cache) partAt(full []byte, hash uint64, place int) Object {
 	return o
 }
 
-// findPart returns the newest fresh part that has all of what the request asks for, or none.
+// findPart returns the newest fresh part that has all of what the request asks for, or the answer to the same
+// request, or none.
 func (c *Cache) findPart(q *Request, r *Result, now time.Time) (found Object) {
 	if q.head() {
 		return Object{}
@@ -130,6 +131,9 @@ func (c *Cache) findPart(q *Request, r *Result, now time.Time) (found Object) {
 		if rg := o.Range(q.Fields, now); rg.Within(o.Held()) {
 			found = o
 		}
+	}
+	if !found.Exists() {
+		found = c.findVerbatim(q, r, now)
 	}
 	return found
 }

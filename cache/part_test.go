@@ -315,7 +315,8 @@ func TestCompletionThatBreaksOff(t *testing.T) {
 // TestPartialIsNeverStoredAsWhole: what is no clean part is passed on and forgotten.
 func TestPartialIsNeverStoredAsWhole(t *testing.T) {
 	for _, lines := range [][]string{
-		{"Content-Range: bytes 4-9/10"}, // six, it says
+		{"Content-Range: bytes 4-7/10"}, // four, it says
+		{"Content-Range: bytes 0-5/10"}, // not what was asked for
 		{"Content-Range: bytes 4-8/*"},
 		{"Content-Range: bytes 4-8/10", "Content-Range: bytes 4-8/10"},
 		{"Content-Type: multipart/byteranges; boundary=x"},
@@ -335,6 +336,34 @@ func TestPartialIsNeverStoredAsWhole(t *testing.T) {
 			t.Errorf("%q: asked %d times", lines, n)
 		}
 	}
+}
+
+// TestShortPartIsKeptVerbatim: for the same question, and for no other, until a write.
+func TestShortPartIsKeptVerbatim(t *testing.T) {
+	w := newWorld(t, nil, func(*Request, field.List) response {
+		res := ok200("01234", "Cache-Control: max-age=60", "Content-Range: bytes 4-9/10")
+		res.head.Status = 206
+		return res
+	})
+	ask := func(after time.Duration, verdict Verdict, lines ...string) {
+		t.Helper()
+		a := w.get("/", t0.Add(after), lines...)
+		if a.status != 206 || a.body != "01234" || a.verdict != verdict || string(a.fields.Get("Content-Range")) != "bytes 4-9/10" {
+			t.Errorf("%q: got %v", lines, a)
+		}
+	}
+	ask(0, Miss, "Range: bytes=-5")
+	w.settle()
+	ask(0, Hit, "Range: bytes=-5")
+	ask(time.Second, Hit, "Range: bytes=-5")
+	ask(time.Second, Miss, "Range: bytes=-4")
+	ask(time.Second, Miss, "Range: bytes=5-9")
+	ask(time.Second, Miss, "Range: bytes=-5", `If-Range: "a"`)
+	ask(time.Second, Miss, "X: none")
+	w.c.Invalidate(w.request("/"), t0.Add(2*time.Second))
+	ask(20*time.Second, Miss, "Range: bytes=-5")
+	ask(21*time.Second, Hit, "Range: bytes=-5")
+	ask(90*time.Second, Miss, "Range: bytes=-5")
 }
 
 // TestErrorToARangeIsNotStored: it may be the range that it speaks of.

@@ -66,7 +66,14 @@ func (f *Fill) answers(q *Request) bool {
 	if f.judged.Traits&rfc9111.TraitForAuthorized == 0 && q.facts.authorization {
 		return false
 	}
-	return f.head.Exists() && bytes.Equal(f.head.Key(), q.withSuffix(f.record))
+	if !f.head.Exists() {
+		return false
+	}
+	name := q.withSuffix(f.record)
+	if f.verbatim {
+		name = f.c.appendQuestion(name, q)
+	}
+	return bytes.Equal(f.head.Key(), name)
 }
 
 // usable reports whether a request that comes now may have the fill: it must be as good as a hit.
