@@ -127,6 +127,7 @@ func (x *Exchange) deliverAnswer() {
 	}
 	x.stream.gen, x.stream.body = x.gen, a
 	r.Stream = &x.stream
+	x.Out.FirstByte = x.came.Sub(x.Started)
 	if !allowsContent(r.Status) || x.isHead() {
 		x.note(StateDeliver, "", "")
 		x.headOnly()

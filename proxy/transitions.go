@@ -21,14 +21,17 @@ var transitions = [numStates][]State{
 	StateFinish:   nil,
 }
 
-func legal(from, to State) bool {
-	for _, s := range transitions[from] {
-		if s == to {
-			return true
+// moves is the table as a set of bits a state: it is asked at every step.
+var moves = func() (m [numStates]uint32) {
+	for from, tos := range transitions {
+		for _, to := range tos {
+			m[from] |= 1 << to
 		}
 	}
-	return false
-}
+	return m
+}()
+
+func legal(from, to State) bool { return moves[from]>>to&1 != 0 }
 
 // Diagram draws the table in Mermaid's syntax; docs/ARCHITECTURE.md holds it.
 func Diagram() string {
