@@ -211,6 +211,11 @@ func (x *Exchange) fetchAlone() State {
 	}
 	x.answer = res
 	x.note(StateFetch, "", "")
+	if x.lookups > 0 && x.isHead() && x.look.Object.Exists() {
+		x.gen.Clients.EndToEnd(&x.ends, res.Fields)
+		x.withhold(&x.ends)
+		x.edge.cache.Headed(&x.want, &x.look, x.head(res), x.asked, x.came)
+	}
 	if rfc9111.Invalidates(x.Req.Method, res.Status) {
 		x.written(res)
 	}
