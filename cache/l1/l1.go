@@ -148,10 +148,9 @@ func (t *Tier) announce(w *writer, p place, r *record, was place, before int64) 
 	}
 	// Of two Sets in a row ristretto keeps the first while neither is visible to it, and a removal may overtake
 	// what comes after it: so it must have seen what was before.
-	if (known || w.removed) && w.told >= t.waited.Load() {
-		t.Wait()
+	if known || w.removed {
+		t.catchUp(w)
 	}
-	w.removed = false
 	// It makes no room for a known object that grows: such a one has to be admitted anew.
 	cost := t.size.cost(r)
 	if known && cost-before > max(t.policy.RemainingCost(), 0) {
@@ -173,6 +172,14 @@ func (t *Tier) announce(w *writer, p place, r *record, was place, before int64) 
 func (t *Tier) unlist(w *writer, hash uint64) {
 	t.policy.Del(hash)
 	w.told, w.removed = t.waits.Load(), true
+}
+
+// catchUp returns when ristretto has seen what the writer told it.
+func (t *Tier) catchUp(w *writer) {
+	if w.told >= t.waited.Load() {
+		t.Wait()
+	}
+	w.removed = false
 }
 
 // Wait returns when every earlier Set was judged.

@@ -58,6 +58,7 @@ func (t *Tier) Unpin(hash uint64) {
 	w := t.writer(hash)
 	w.Lock()
 	defer w.Unlock()
+	t.catchUp(w) // what it says of the removal that pinning was must not be heard any more
 	s := t.index.shard(hash)
 	s.mu.Lock()
 	if _, known := s.pins[hash]; known {
