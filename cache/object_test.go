@@ -115,7 +115,7 @@ func TestAForeignObjectUnderTheSameHashIsAMiss(t *testing.T) {
 	w.get("/", t0)
 	q := w.request("/other")
 	q.buildKey(w.c)
-	w.tier.m[q.hash] = w.c.Lookup(w.request("/"), t0).Object
+	w.tier.Set(q.hash, w.c.Lookup(w.request("/"), t0).Object)
 	if res := w.c.Lookup(q, t0); res.Verdict != Miss {
 		t.Errorf("got %s", res.Verdict)
 	}

@@ -401,6 +401,7 @@ func TestManySmallRangesAreBounded(t *testing.T) {
 	for i := range 200 {
 		l.want(t, w, t0, fmt.Sprintf("bytes=%d-%d", 60000+2*i, 60000+2*i), 206, Miss, 1)
 	}
+	w.settle()
 	if n := len(w.tier.m); n > maxParts {
 		t.Errorf("%d objects", n)
 	}
