@@ -214,7 +214,7 @@ func (c *conn) sendDirect(res *proxy.Response) error {
 	c.holds = pinned{res.Object, res.Holds}
 	if res.Stream != nil {
 		x.send.body = res.Stream
-		c.last = c.last || res.Length < 0
+		c.last = c.last || res.Length < 0 && !res.NoBody
 	}
 	x.frame = c.appendHead(x.frame[:0], res)
 	switch {

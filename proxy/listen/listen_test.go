@@ -85,6 +85,9 @@ func (e *echo) Serve(x *proxy.Exchange) {
 			_, _ = c.Write(early)
 			_, _ = io.Copy(c, c)
 		})
+	case "/untold": // a length that the origin did not say
+		r.Stream, r.Length = &parts{list: []string{"some"}}, -1
+		r.NoBody = string(x.Req.Method) == "HEAD"
 	default:
 		r.Fields.AddString("X-Twice", "a")
 		r.Fields.AddString("X-Twice", "b")
@@ -243,6 +246,15 @@ func TestSecondRequestRefusedIsAnswered(t *testing.T) {
 	_, addr := start(t, &echo{}, nil)
 	got := say(t, addr, "GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n")
 	contains(t, got, "HTTP/1.1 200 OK", "HTTP/1.1 400 Bad Request")
+}
+
+// TestHeadWithoutALengthKeepsTheConnection: there is no content that its end would have to end.
+func TestHeadWithoutALengthKeepsTheConnection(t *testing.T) {
+	_, addr := start(t, &echo{}, nil)
+	got := say(t, addr, "HEAD /untold HTTP/1.1\r\nHost: x\r\n\r\nGET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	if strings.Count(got, "HTTP/1.1 200 OK") != 2 || strings.Count(got, "Connection: close") != 1 {
+		t.Errorf("got:\n%s", got)
+	}
 }
 
 func TestHTTP10(t *testing.T) {
