@@ -186,6 +186,11 @@ func (x *Exchange) notModified(length int64) {
 	r.Fields = out
 	if encoded {
 		encode.AddVary(&r.Fields)
+		// The client puts these fields in the place of those it has. With a strong ETag it would take its encoded
+		// content for the original's, and ask for the rest of that.
+		if !x.ranged() && x.gen.Encoder.Negotiate(x.Req.Fields) != encode.Identity {
+			x.scratch = encode.Weaken(r.Fields, x.scratch)
+		}
 	}
 	x.note(StateDeliver, ReasonNotModified, "")
 }

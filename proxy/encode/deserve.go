@@ -195,15 +195,24 @@ func Adjust(l *field.List, c Coding, scratch []byte) []byte {
 		if staleByCoding(f.Name) {
 			continue
 		}
+		out = append(out, f)
+	}
+	*l = append(out, field.Field{Name: nameContentEncoding, Value: codingNames[c]})
+	AddVary(l)
+	return Weaken(*l, scratch)
+}
+
+// Weaken makes a strong ETag a weak one: an encoded answer has other bytes than the one that it was given to (RFC 9110
+// §8.8.1). The value is appended to scratch, which is returned.
+func Weaken(l field.List, scratch []byte) []byte {
+	for i := range l {
+		f := &l[i]
 		if field.EqualFold(f.Name, "etag") && len(f.Value) > 0 && f.Value[0] == '"' {
 			start := len(scratch)
 			scratch = append(append(scratch, "W/"...), f.Value...)
 			f.Value = scratch[start:len(scratch):len(scratch)]
 		}
-		out = append(out, f)
 	}
-	*l = append(out, field.Field{Name: nameContentEncoding, Value: codingNames[c]})
-	AddVary(l)
 	return scratch
 }
 
