@@ -160,6 +160,7 @@ func (r *Result) alone(reason Reason, raw bool) { r.Verdict, r.Reason, r.Raw = A
 func (c *Cache) follow(q *Request, r *Result, f *Fill, now time.Time) {
 	o := f.Object()
 	if !o.Exists() {
+		r.stale = r.Object.Exists() && !r.equal
 		r.Verdict, r.Reason, r.Fill, r.Object = Follow, "", f, Object{}
 		r.Age, r.Left = f.head.Age(now), f.head.Left(now)
 		c.count.add(countFollow)

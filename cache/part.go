@@ -125,6 +125,7 @@ func (c *Cache) findPart(q *Request, r *Result, now time.Time) (found Object) {
 	hash := key.Hash(c.seed, full)
 	for i := range maxParts {
 		o := c.partAt(full, hash, i)
+		r.parts = r.parts || o.Exists()
 		if !o.Exists() || found.Exists() && !o.Received().After(found.Received()) || !q.mayUse(o, now) {
 			continue
 		}

@@ -164,6 +164,8 @@ type Result struct {
 	Partial bool          // of Miss and Alone: what is fetched is the client's range
 	Part    Object        // of Miss: what is held of the whole already; see Completing
 
+	parts  bool   // of Partial: some parts are stored
+	stale  bool   // of Follow: what the fill will take the place of is stored
 	equal  bool   // Object was asked for in other words, which the origin or the route takes for the same; see equal.go
 	record Object // the vary record under the primary key, if one is known
 	began  time.Time

@@ -42,12 +42,25 @@ func ForwardOf(r *Result) string {
 		return ForwardRequest
 	case rfc9111.StaleExpired, rfc9111.StaleNoCache, rfc9111.StaleRevalidate:
 		return ForwardStale
-	case BypassRange, MissPart:
+	case MissPart:
 		return ForwardPartial
-	case MissURI, MissFailed, MissOther, BypassHead, BypassUncacheable, BypassTooLarge, BypassLeases, BypassNotShared:
-		return ForwardURIMiss
+	case "", MissURI, MissFailed, MissOther, BypassRange, BypassHead, BypassUncacheable, BypassTooLarge, BypassLeases, BypassNotShared:
+		return r.selected()
 	}
 	return ForwardBypass
+}
+
+// selected names the fwd value for what was stored when the reason speaks of something else.
+func (r *Result) selected() string {
+	switch {
+	case r.stale, r.Object.Exists() && !r.equal:
+		return ForwardStale
+	case r.parts:
+		return ForwardPartial
+	case r.record.Exists():
+		return ForwardVaryMiss
+	}
+	return ForwardURIMiss
 }
 
 // Append appends the member: `tzero; hit; ttl=30`, `tzero; fwd=uri-miss; stored; detail=…`.

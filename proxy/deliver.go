@@ -252,11 +252,8 @@ func (x *Exchange) appendCacheStatus(b []byte) []byte {
 		m.Hit, m.HasTTL, m.TTL = true, true, x.look.Left
 	default:
 		m.Forward = cache.ForwardOf(&x.look)
-		switch {
-		case x.lookups == 0:
+		if x.lookups == 0 {
 			m.Forward = cache.ForwardMethod
-		case x.look.Validating():
-			m.Forward = cache.ForwardStale
 		}
 		if string(m.Detail) == m.Forward {
 			m.Detail = ""
