@@ -140,6 +140,17 @@ func (s *socket) woken(fd uintptr) bool {
 // whenever it has to wait, and can end it by returning false.
 func (s *socket) send(head, body []byte, blocked func(moved bool) bool) (int, error) {
 	total := len(head) + len(body)
+	if s.riding { // the descriptor is held already; what it cannot take now waits for the poller
+		n, errno := rawWrite(s.fd, head, body)
+		switch {
+		case n == total:
+			return total, nil
+		case errno != 0 && errno != syscall.EAGAIN:
+			return 0, os.NewSyscallError("write", errno)
+		}
+		k := min(n, len(head))
+		head, body = head[k:], body[n-k:]
+	}
 	s.out, s.blocked, s.moved = vector{head: head, body: body}, blocked, false
 	err := s.raw.Write(s.write)
 	left := len(s.out.head) + len(s.out.body)
