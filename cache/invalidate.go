@@ -23,16 +23,22 @@ import (
 // is fetched once in that time instead of for every visitor. That is later than §4.4 asks for; write_burst: 0 is to the
 // letter.
 func (c *Cache) Written(q *Request, client netip.Addr, answer field.List, now time.Time) {
-	targets := append(make([]*Request, 0, 3), q)
+	targets := make([]*Request, 0, 3)
+	if q.routed(q) {
+		targets = append(targets, q)
+	}
 	for _, name := range [...]string{"Location", "Content-Location"} {
 		if ref := answer.Get(name); ref != nil {
-			if r, ok := q.related(string(ref)); ok {
+			if r, ok := q.related(string(ref)); ok && q.routed(r) {
 				targets = append(targets, r)
 			}
 		}
 	}
+	if len(targets) == 0 {
+		return
+	}
 	wait := time.Duration(0)
-	if p := q.Policy; p.writeBurst > 0 && slices.ContainsFunc(targets, func(r *Request) bool { return c.matters(r, now) }) {
+	if p := targets[0].Policy; p.writeBurst > 0 && slices.ContainsFunc(targets, func(r *Request) bool { return c.matters(r, now) }) {
 		wait = c.writers.spend(clientHash(c.seed, client), p.writeBurst, p.writeInterval, now)
 	}
 	if wait > 0 {
@@ -41,6 +47,14 @@ func (c *Cache) Written(q *Request, client netip.Addr, answer field.List, now ti
 	for _, r := range targets {
 		c.void(r, wait, now)
 	}
+}
+
+// routed puts r on the terms of its own route, and reports whether anything of it is stored.
+func (q *Request) routed(r *Request) bool {
+	if q.Route == nil {
+		return r.Policy.Stores()
+	}
+	return q.Route(r)
 }
 
 // lately is how long a key counts as written.

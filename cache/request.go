@@ -23,6 +23,10 @@ type Request struct {
 	Policy   *Policy    // the route's; required
 	Variant  []byte     // part of the key on routes with variants
 
+	// Route puts a request that this one's write concerns, itself among them, on the terms of the route that a GET of
+	// it has: its Policy and Variant. false where that stores nothing. nil: all are of this route.
+	Route func(*Request) bool
+
 	keyBuf  []byte // primary key, then the selecting suffix
 	other   []byte // a key that is not the request's own
 	primary int    // length of the primary key in keyBuf

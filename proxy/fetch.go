@@ -18,7 +18,13 @@ func (x *Exchange) describe(p *Plan) {
 	w.Reset()
 	w.Method, w.Scheme, w.Host = q.Method, x.Out.Scheme, x.host
 	w.Path, w.Query, w.HasQuery, w.HasBody = q.Path, q.Query, q.HasQuery, x.Body != nil
-	w.Fields, w.Policy = q.Fields, p.Cache
+	w.Fields = q.Fields
+	p.terms(w)
+}
+
+// terms puts a request to the cache on the terms of the plan's route.
+func (p *Plan) terms(w *cache.Request) {
+	w.Policy, w.Variant = p.Cache, nil
 	if p.Route.HeaderBound {
 		// Two routes that share a host and a path and differ by a header must not share objects.
 		w.Variant = []byte(p.Route.Name)
@@ -257,16 +263,13 @@ func (x *Exchange) standInOr(failed *origin.Error) State {
 }
 
 // written tells the cache of an unsafe request that succeeded: what is stored for its target is void, and so is what
-// its answer names as Location and Content-Location (RFC 9111 §4.4). The key is the one that a GET would have:
+// its answer names as Location and Content-Location (RFC 9111 §4.4). The keys are those that a GET would have:
 // writes may have a route of their own. The answer to a POST may be stored there.
 func (x *Exchange) written(res *origin.Response) {
 	q := x.Req
-	r, _ := x.gen.Table.Match(x.Out.Scheme, x.host, q.Path, methodGet, q.Fields)
-	if r == nil || !x.gen.Plans[r.Index].Cache.Stores() {
-		return
-	}
-	x.describe(&x.gen.Plans[r.Index])
-	if !x.want.Policy.StoresPosts() || string(q.Method) != "POST" || conditional(q) {
+	x.describe(x.plan)
+	x.want.Route = x.getRoute
+	if !x.getRoute(&x.want) || !x.want.Policy.StoresPosts() || string(q.Method) != "POST" || conditional(q) {
 		x.edge.cache.Written(&x.want, x.id.Client, res.Fields, x.came)
 		return
 	}
@@ -278,6 +281,17 @@ func (x *Exchange) written(res *origin.Response) {
 	if x.fill != nil {
 		x.answer = nil
 	}
+}
+
+// getRoute puts a request to the cache on the terms of the route that a GET of it has; false where there is none, or it
+// stores nothing.
+func (x *Exchange) getRoute(w *cache.Request) bool {
+	r, _ := x.gen.Table.Match(w.Scheme, w.Host, w.Path, methodGet, x.Req.Fields)
+	if r == nil || !x.gen.Plans[r.Index].Cache.Stores() {
+		return false
+	}
+	x.gen.Plans[r.Index].terms(w)
+	return true
 }
 
 var methodGet = []byte("GET")

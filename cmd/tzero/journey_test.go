@@ -103,6 +103,7 @@ routes:
   - {name: down, match: {host: shop.test, path: "/down/*"}, origin: gone}
   - {name: small, match: {host: shop.test, path: "/small/*"}, origin: app, body_limit: 5B}
   - {name: ttl, match: {host: shop.test, path: "/ttl/*"}, origin: app, cache: {mode: ttl, ttl: 60s}}
+  - {name: api, match: {host: shop.test, path: "/api/*"}, origin: app, cache: {mode: never}}
   - {name: edited, match: {host: shop.test, path: /edited}, origin: app, request_headers: {set: {X-Set: "1"}, remove: [X-Secret]}, response_headers: {remove: [X-Powered-By], set: {X-Frame-Options: DENY}}}
   - {name: guarded, match: {host: shop.test, path: "/admin/*"}, respond: {status: 403, body: "no\n"}}
 clients: {trusted_proxies: []}
@@ -386,6 +387,8 @@ func scripted(r *http.Request) (string, bool) {
 		return "HTTP/1.1 404 Not Found\nContent-Length: 4\n\nnone", true
 	case path == "/long":
 		return ok("Content-Type: text/css\nCache-Control: max-age=60\nETag: \"s\"\n", strings.Repeat("a { color: red }\n", 200)), true
+	case path == "/api/prices": // an API of which nothing is stored, and which says what page it changed
+		return "HTTP/1.1 201 Created\nLocation: /ttl/prices?currency=eur\nContent-Length: 0\n\n", true
 	case path == "/edited":
 		return ok("Cache-Control: no-store\nX-Powered-By: PHP\n", "set "+r.Header.Get("X-Set")), true
 	case strings.HasPrefix(path, "/ttl/"):
