@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"testing"
 	"time"
 
@@ -109,7 +110,7 @@ func hit(tb testing.TB, c *cache.Cache, q *cache.Request, dst field.List, buf []
 	o := res.Object
 	dst = o.Fields(dst[:0])
 	buf = append(buf[:0], o.Head()...)
-	buf = cache.AppendAge(buf, res.Age)
+	buf = strconv.AppendInt(buf, int64(res.Age/time.Second), 10)
 	status := cache.CacheStatus{Hit: true, HasTTL: true, TTL: res.Left}
 	buf = status.Append(buf)
 	_ = o.Condition(q.Fields, now)

@@ -102,8 +102,3 @@ func floorSeconds(d time.Duration) int64 {
 	}
 	return n
 }
-
-// AppendAge appends the value of the Age field (RFC 9111 §5.1) in whole seconds.
-func AppendAge(dst []byte, age time.Duration) []byte {
-	return strconv.AppendInt(dst, int64(min(max(age, 0)/time.Second, rfc9111.MaxDelta)), 10)
-}

@@ -2,7 +2,6 @@ package conformance_test
 
 import (
 	"bytes"
-	_ "embed"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -12,9 +11,6 @@ import (
 	"github.com/tzero-edge/tzero/cmd/tzero/e2e/conformance"
 	"github.com/tzero-edge/tzero/cmd/tzero/e2e/harness"
 )
-
-//go:embed counts.txt
-var kept string
 
 func TestTally(t *testing.T) {
 	var results []conformance.Result
