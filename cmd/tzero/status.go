@@ -133,7 +133,8 @@ func (s *services) status() admin.Status {
 	s.statusOfRoutes(&st)
 	s.statusOfOrigins(&st)
 	c := s.cacheStats()
-	st.Cache = &admin.Cache{Objects: c.Objects, Bytes: c.Bytes, Capacity: c.Capacity, Fills: c.FillsInFlight, Evicted: c.Evicted}
+	st.Cache = &admin.Cache{Objects: c.Objects, Bytes: c.Bytes, Capacity: c.Capacity, Fills: c.FillsInFlight, Evicted: c.Evicted,
+		Pinned: c.Pinned, PinnedBytes: c.PinnedBytes, PinnedCapacity: c.PinnedCapacity, WritesDelayed: c.Delayed}
 	d := s.decisions.Stats()
 	st.DecisionLog = &admin.DecisionLog{Written: d.Written, Dropped: d.Dropped, Errors: d.Errors, Bytes: d.Bytes}
 	t := admin.Traffic(s.metrics.Totals())

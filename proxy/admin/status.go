@@ -87,6 +87,11 @@ type Cache struct {
 	Capacity int64  `json:"capacity"`
 	Fills    int64  `json:"fills"` // in flight
 	Evicted  uint64 `json:"evicted"`
+
+	Pinned         int64  `json:"pinned"` // objects that nothing pushes out
+	PinnedBytes    int64  `json:"pinned_bytes"`
+	PinnedCapacity int64  `json:"pinned_capacity"`
+	WritesDelayed  uint64 `json:"writes_delayed"` // because their client writes too often
 }
 
 // Tunnels are the upgraded connections.

@@ -184,7 +184,10 @@ function showRest(s) {
   text("connections-sub", (c.limit ? "of " + short(c.limit) : "") + (s.tunnels ? ", " + short(s.tunnels.open) + " tunnels" : ""));
   if (s.cache) {
     text("cache", bytes(s.cache.bytes));
-    text("cache-sub", short(s.cache.objects) + " objects, " + bytes(s.cache.capacity) + " permitted");
+    const notes = [short(s.cache.objects) + " objects", bytes(s.cache.capacity) + " permitted"];
+    if (s.cache.fills > 0) notes.push(short(s.cache.fills) + " being fetched");
+    if (s.cache.writes_delayed > 0) notes.push(short(s.cache.writes_delayed) + " writes delayed");
+    text("cache-sub", notes.join(", "));
     $("cache-meter").value = s.cache.capacity > 0 ? s.cache.bytes / s.cache.capacity : 0;
   }
   rows("routes", (s.routes ?? []).map((r) => [r.name, r.match, r.origin ?? "", r.cache ?? ""]), "no routes");
