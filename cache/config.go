@@ -14,7 +14,7 @@ import (
 // because the stored objects would not survive it.
 type Config struct {
 	Memory    Memory    `yaml:"memory" doc:"Memory for stored objects and the tables to find them: a share of the machine's or the cgroup's memory (25%) or a size (2GiB)."`
-	Pinned    Memory    `yaml:"pinned" doc:"Part of memory that is kept for planned objects, which nothing pushes out: a share (10%) or a size; 0 for none."`
+	Pinned    Memory    `yaml:"pinned" doc:"Part of memory that is kept for planned objects, which nothing pushes out: a share (10%) or a size; 0 for none. This version plans none, and warns when it is set."`
 	MaxObject conf.Size `yaml:"max_object" doc:"Largest response that is stored, header and body. Greater ones pass through."`
 }
 

@@ -107,25 +107,30 @@ func (c RouteConfig) Validate() []conf.Problem {
 	if c.Mode != "ttl" && c.TTL != 0 {
 		add("ttl", "has no effect without mode: ttl")
 	}
+	if c.Mode != "ttl" && (c.Override == "freshness" || c.Override == "all") {
+		add("override", "has no effect without mode: ttl")
+	}
 	if _, err := key.NewQueryRule(key.All, c.Query.Names); err != nil {
 		add("query.names", err.Error())
 	}
 	if c.Query.Mode == "allow" && len(c.Query.Names) == 0 {
 		add("query.names", "must name a parameter in mode allow; use mode none to keep none")
 	}
-	for _, n := range c.PrivateCookies {
+	for i, n := range c.PrivateCookies {
 		if strings.TrimSuffix(n, "*") == "" || strings.ContainsAny(strings.TrimSuffix(n, "*"), "*=; ,\t") {
-			add("private_cookies", "has an impossible cookie name: "+n)
+			add(item("private_cookies", i), fmt.Sprintf("no cookie has the name %q", n))
 		}
 	}
 	for i, n := range c.Targeted {
-		if _, ok := rfc9111.TargetOf(n); !ok || slices.Index(c.Targeted, n) != i {
-			add("targeted", "must name, each once, of Tzero-Cache-Control, CDN-Cache-Control, Surrogate-Control: "+n)
+		if _, ok := rfc9111.TargetOf(n); !ok {
+			add(item("targeted", i), "must be one of Tzero-Cache-Control, CDN-Cache-Control, Surrogate-Control")
+		} else if slices.Index(c.Targeted, n) != i {
+			add(item("targeted", i), n+" stands there twice")
 		}
 	}
-	for _, s := range c.StoreStatuses {
+	for i, s := range c.StoreStatuses {
 		if !rfc9111.StoredByChoice(s) {
-			add("store_statuses", fmt.Sprintf("must be of 400, 408, 413, 414, 417, 505: %d", s))
+			add(item("store_statuses", i), "must be one of 400, 408, 413, 414, 417, 505")
 		}
 	}
 	if c.MaxObject > 1<<30 {
@@ -133,6 +138,8 @@ func (c RouteConfig) Validate() []conf.Problem {
 	}
 	return p
 }
+
+func item(list string, i int) string { return fmt.Sprintf("%s[%d]", list, i) }
 
 // Policy is a compiled RouteConfig: immutable, shared by all requests of a route.
 type Policy struct {

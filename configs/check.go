@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 
+	"github.com/tzero-edge/tzero/cache"
 	"github.com/tzero-edge/tzero/configs/strict"
 	"github.com/tzero-edge/tzero/internal/conf"
 	"github.com/tzero-edge/tzero/proxy/route"
@@ -148,6 +149,15 @@ func (c *Config) doubts() []conf.Problem {
 	}
 	if !c.Redis.URL.Empty() {
 		ps = append(ps, conf.Problem{Path: "redis.url", Reason: "this version makes no use of Redis"})
+	}
+	if c.Cache.Pinned != (cache.Memory{}) {
+		ps = append(ps, conf.Problem{Path: "cache.pinned", Reason: "this version plans no objects; what is kept for them is lost to the others"})
+	}
+	for i := range c.Routes {
+		if c.Routes[i].Cache.MaxObject > c.Cache.MaxObject {
+			ps = append(ps, conf.Problem{Path: fmt.Sprintf("routes[%d].cache.max_object", i),
+				Reason: fmt.Sprintf("is greater than cache.max_object (%s), which holds all the same", c.Cache.MaxObject)})
+		}
 	}
 	return ps
 }

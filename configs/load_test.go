@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -169,6 +170,35 @@ func TestUnusedOriginIsAWarning(t *testing.T) {
 	l := load(t, Input{Path: file})
 	if len(l.Warnings) != 1 || l.Warnings[0].String() != file+":3:3: origins.b: no route uses this origin" {
 		t.Errorf("%v", l.Warnings)
+	}
+}
+
+// What is accepted and does less than it says is told.
+func TestSettingsWithoutEffectAreWarnings(t *testing.T) {
+	file := write(t, "origins: {a: {targets: ['http://a']}}\ncache: {pinned: 10%}\nroutes: [{origin: a, cache: {max_object: 1GiB}}]\n")
+	var got []string
+	for _, w := range load(t, Input{Path: file}).Warnings {
+		got = append(got, w.String())
+	}
+	want := []string{
+		file + ":2:17: cache.pinned: this version plans no objects; what is kept for them is lost to the others",
+		file + ":3:42: routes[0].cache.max_object: is greater than cache.max_object (8MiB), which holds all the same",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// A fault in a list is told where its item stands.
+func TestFaultsOfItemsAreTheirs(t *testing.T) {
+	for cache, want := range map[string]string{
+		"private_cookies: [a, '*']":                       `:2:51: routes[0].cache.private_cookies[1]: no cookie has the name "*"`,
+		"store_statuses: [400, 200]":                      ":2:52: routes[0].cache.store_statuses[1]: must be one of 400, 408, 413, 414, 417, 505",
+		"targeted: [CDN-Cache-Control,CDN-Cache-Control]": ":2:59: routes[0].cache.targeted[1]: CDN-Cache-Control stands there twice",
+		"html_max: 99999d":                                `:2:40: routes[0].cache.html_max: "99999d" is too long; at most 65535d`,
+		"override: all":                                   ":2:40: routes[0].cache.override: has no effect without mode: ttl",
+	} {
+		refused(t, Input{Path: write(t, "origins: {a: {targets: ['http://a']}}\nroutes: [{origin: a, cache: {"+cache+"}}]")}, want)
 	}
 }
 

@@ -9,6 +9,7 @@ package conf
 
 import (
 	"encoding"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -69,6 +70,9 @@ func (d *Duration) UnmarshalText(b []byte) error {
 	s := string(b)
 	if days, ok := strings.CutSuffix(s, "d"); ok {
 		n, err := strconv.ParseUint(days, 10, 16)
+		if errors.Is(err, strconv.ErrRange) {
+			return fmt.Errorf("%q is too long; at most 65535d", s)
+		}
 		if err != nil {
 			return fmt.Errorf("%q is not a duration; write it as 250ms, 10s, 5m, 2h or 2d", s)
 		}
