@@ -1,5 +1,7 @@
 package proxy
 
+//go:generate go test . -run Current -update
+
 import "github.com/tzero-edge/tzero/internal/http1"
 
 // Explanation says what one reason means.

@@ -11,6 +11,8 @@ type sourceCollector struct {
 	desc    map[string]*prometheus.Desc
 }
 
+//go:generate go test . -run Current -update
+
 // describe lists every metric of the sources: name, help, labels.
 func describe() map[string]*prometheus.Desc {
 	out := make(map[string]*prometheus.Desc)
