@@ -112,6 +112,9 @@ func (c *Cache) elsewhere(q *Request, r *Result, now time.Time) {
 		c.count.add(countBypass)
 		return
 	}
+	if q.facts.ranged && rfc9111.IgnoresRange(q.Fields) {
+		q.facts.ranged = false // or whoever sends nonsense passes the cache by
+	}
 	if f := c.fills.find(q, r, now); f != nil {
 		c.follow(q, r, f, now)
 		return

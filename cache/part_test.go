@@ -451,3 +451,30 @@ func TestCrowdOfOneRangeAsksOnce(t *testing.T) {
 		t.Errorf("the origin was asked %d times", n)
 	}
 }
+
+// TestIgnoredRangeIsNoRange: a Range that is ignored whatever the size (RFC 9110 §14.2) is no way past the one
+// fetch: the request is a miss like any other, and stores the whole.
+func TestIgnoredRangeIsNoRange(t *testing.T) {
+	for _, lines := range [][]string{
+		{"Range: bytes=abc"}, {"Range: bytes"}, {"Range: lines=1-2"}, {"Range: bytes=5-2"}, {"Range: bytes=0-1,x"},
+		{"Range: bytes=500-509,3-5,400-600"}, {"Range: bytes=0-0" + strings.Repeat(",0-0", 40)}, {"Range: bytes=0-1", "Range: bytes=3-4"},
+	} {
+		l := &library{size: 1000, validator: "none"}
+		w := newWorld(t, nil, l.answer)
+		for range 2 {
+			if a := w.get("/", t0, lines...); a.status != 200 || a.held.Length != 0 || l.check(a) != nil {
+				t.Errorf("%q: %d, %v", lines, a.status, a.held)
+			}
+		}
+		if n := w.asked.Load(); n != 1 {
+			t.Errorf("%q: the origin was asked %d times", lines, n)
+		}
+	}
+	for _, line := range []string{"Range: bytes=0-1,900-901", "Range: bytes=-5,0-1"} {
+		l := &library{size: 1000, validator: "none"}
+		w := newWorld(t, nil, l.answer)
+		if a := w.get("/", t0, line); a.reason != BypassRange {
+			t.Errorf("%q: %s", line, a.reason)
+		}
+	}
+}

@@ -75,13 +75,31 @@ func RangeOf(req field.List, size int64, etag []byte, lastModified, date, now ti
 	return Range{Kind: kind, Span: span}
 }
 
+// IgnoresRange reports whether a request's Range is ignored whatever the size (RFC 9110 §14.2): it is no range of
+// bytes, or too much of one.
+func IgnoresRange(req field.List) bool {
+	v := req.Get("Range")
+	spec, ok := byteSet(v)
+	switch {
+	case !ok || req.Count("Range") != 1:
+		return true
+	case bytes.IndexByte(spec, ',') >= 0:
+		return several(spec, anySize).Kind == Whole
+	}
+	kind, _ := oneRange(field.TrimOWS(spec), anySize)
+	return kind == Whole
+}
+
+// anySize is larger than every position.
+const anySize = 1 << 62
+
 // SingleRange reports whether a Range field asks for one well-formed range of bytes, whatever the size.
 func SingleRange(v []byte) bool {
 	spec, ok := byteSet(v)
 	if !ok {
 		return false
 	}
-	kind, _ := oneRange(field.TrimOWS(spec), 1<<62)
+	kind, _ := oneRange(field.TrimOWS(spec), anySize)
 	return kind == Part
 }
 
