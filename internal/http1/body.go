@@ -11,8 +11,8 @@ const directRead = 4 << 10
 
 // Body is the body of the message whose head was read last. Read and WriteTo return io.EOF (nothing, for
 // WriteTo) at its end, io.ErrUnexpectedEOF when the source ends before it, a *Malformed when its framing
-// is broken or its limit exceeded, or the source's own error. After one of the first three the same is
-// returned for ever.
+// is broken or its limit exceeded, or the source's own error; WriteTo also returns its writer's. After any but the
+// source's own the same is returned for ever.
 type Body struct {
 	r       *Reader
 	framing Framing
@@ -190,8 +190,10 @@ func (b *Body) writeBuffered(w io.Writer) error {
 			werr = io.ErrShortWrite
 		}
 		if werr != nil {
+			// What was read is consumed and the boundary known: the messages to come do not pay for the writer.
 			b.n -= int64(len(out) - max(n, 0))
-			return b.fail(werr)
+			b.err = werr
+			return werr
 		}
 	}
 	return err

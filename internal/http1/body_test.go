@@ -228,6 +228,33 @@ func TestWriteToStopsWhenItsWriterFails(t *testing.T) {
 	}
 }
 
+func TestFailedWriterLeavesTheNextMessageAlone(t *testing.T) {
+	broken := errors.New("broken pipe")
+	fails := writerFunc(func([]byte) (int, error) { return 0, broken })
+	var q Request
+	for _, whole := range []string{"Content-Length: 3\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"} {
+		r := open(t, "POST / HTTP/1.1\r\nHost: a\r\n"+whole+"GET /next HTTP/1.1\r\nHost: a\r\n\r\n")
+		if _, err := r.Body().WriteTo(fails); err != broken || !r.Body().Done() {
+			t.Errorf("%q: %v, done %v", whole, err, r.Body().Done())
+		}
+		if _, err := r.Body().WriteTo(io.Discard); err != broken {
+			t.Errorf("%q: again: %v", whole, err)
+		}
+		if err := r.ReadRequest(&q); err != nil || string(q.Path) != "/next" {
+			t.Errorf("%q: the next request: %v", whole, err)
+		}
+	}
+	// What is not consumed still bars the way.
+	src := &live{next: []byte("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 30\r\n\r\nabc")}
+	r := NewReader(src, Limits{})
+	if err := r.ReadRequest(&q); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Body().WriteTo(fails); err != broken || r.Body().Done() || r.ReadRequest(&q) == nil {
+		t.Error(err, r.Body().Done())
+	}
+}
+
 func TestTimeoutsLeaveTheMessageWhole(t *testing.T) {
 	src := &live{}
 	r := NewReader(src, Limits{})

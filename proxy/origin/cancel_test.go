@@ -2,7 +2,9 @@ package origin
 
 import (
 	"context"
+	"errors"
 	"io"
+	"strings"
 	"testing"
 )
 
@@ -109,3 +111,41 @@ func TestUnreadBodyThatIsHereKeepsTheConnection(t *testing.T) {
 		t.Errorf("%d connections", s.conns.Load())
 	}
 }
+
+// A client that leaves while the last bytes are written to it has nothing to do with the connection they came on.
+func TestFailedWriteOfAWholeBodyIsNoFaultOfItsConnection(t *testing.T) {
+	s := serve(t, func(p *peer) {
+		for h := p.head(); h != ""; h = p.head() {
+			if strings.HasPrefix(h, "POST") {
+				p.body(5)
+			}
+			p.say(ok("hello"))
+		}
+	})
+	g := start(t, config(s.url()))
+	for _, q := range []*Request{get("/"), post("first")} {
+		r, err := g.do(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		left := errors.New("the client has left")
+		if _, err := r.Body.WriteTo(failing{left}); err != left {
+			t.Fatalf("got %v, want the writer's error", err)
+		}
+		r.Close()
+		body, client := io.Pipe() // an upload is not sent again
+		go io.WriteString(client, "again")
+		r, err = g.do(send("POST", body, 5))
+		if err != nil {
+			t.Fatalf("the next request paid for it: %v", err)
+		}
+		r.Close()
+	}
+	if st := g.target(); s.conns.Load() != 1 {
+		t.Errorf("%d connections, %+v", s.conns.Load(), st)
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Write([]byte) (int, error) { return 0, f.err }
