@@ -341,6 +341,7 @@ func (c *conn) Close() error {
 		c.reading = nil
 	}
 	if c.x != nil {
+		c.refused = c.refused || c.x.send.failed != nil && c.failed == nil
 		c.finish(c.verdict())
 	}
 	if c.refused && !c.taken {

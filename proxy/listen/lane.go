@@ -179,6 +179,7 @@ func (c *conn) answer() bool {
 	err := c.sendDirect(&x.Res)
 	if err != nil {
 		c.last = true
+		c.refused = c.failed == nil // what the client has sent behind this request
 	}
 	c.finish(err)
 	return true

@@ -62,6 +62,8 @@ func (e *echo) Serve(x *proxy.Exchange) {
 		r.Stream, r.Length = &parts{list: []string{"some"}, err: errors.New("origin died")}, -1
 	case "/big":
 		r.Stream, r.Length = &parts{list: []string{strings.Repeat("x", 1<<20), strings.Repeat("y", 1<<20)}}, 2<<20
+	case "/short": // the origin's answer breaks off
+		r.Stream, r.Length = &parts{list: []string{"some"}, err: errors.New("origin died")}, 10
 	case "/body":
 		b, err := io.ReadAll(x.Body)
 		if err != nil {
@@ -285,6 +287,32 @@ func TestCutStreamIsNotClean(t *testing.T) {
 	}
 	if f := h.last(t); !f.aborted {
 		t.Errorf("finished as %+v", f)
+	}
+}
+
+// To close with requests unread would reset the connection, and take the answers with it that are on their way.
+func TestBrokenOffAnswerLeavesThoseBeforeItWhole(t *testing.T) {
+	for _, broken := range []string{"/short", "/fail"} {
+		_, addr := start(t, &echo{}, nil)
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		behind := strings.Repeat("GET /behind HTTP/1.1\r\nHost: a\r\nX-Fill: "+strings.Repeat("x", 1000)+"\r\n\r\n", 100)
+		_, _ = io.WriteString(c, "GET /big HTTP/1.1\r\nHost: a\r\n\r\nGET "+broken+" HTTP/1.1\r\nHost: a\r\n\r\n"+behind)
+		br := bufio.NewReader(c)
+		r, err := http.ReadResponse(br, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := io.ReadAll(r.Body); len(b) != 2<<20 || err != nil {
+			t.Errorf("before %s: %d bytes, %v", broken, len(b), err)
+		}
+		rest, err := io.ReadAll(br)
+		if err != nil || !bytes.Contains(rest, []byte("some")) || bytes.Contains(rest, []byte("hello")) {
+			t.Errorf("%s: %q, %v", broken, rest, err)
+		}
 	}
 }
 
