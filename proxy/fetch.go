@@ -103,7 +103,7 @@ func (x *Exchange) lead(q *cache.Request, r *cache.Result) (*cache.Fill, error) 
 		return nil, failed
 	case fill != nil:
 		return fill, nil
-	case r.Completing() && (res.Status == 206 || res.Status == 416):
+	case r.Completing() && (res.Status == 206 || res.Status == 416 || res.Status == 304): // the last is no answer to If-Range
 		if fill := x.complete(q, r, res); fill != nil {
 			return fill, nil
 		}

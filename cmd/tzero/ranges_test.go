@@ -192,3 +192,27 @@ func TestCrowdAtTheBeginningAsksOnce(t *testing.T) {
 		t.Errorf("the origin was asked %d times", n)
 	}
 }
+
+// TestCompletingIsNoClientsAffair: an origin that answers the question for the rest of a part with 304, which is
+// no answer to If-Range, is asked for the whole; a client that set no condition sees none.
+func TestCompletingIsNoClientsAffair(t *testing.T) {
+	film := &film{size: 1000}
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("If-Range") != "" {
+			w.Header().Set("ETag", r.Header.Get("If-Range"))
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		film.ServeHTTP(w, r)
+	}))
+	defer origin.Close()
+	_, addr := gateway(t, origin.URL)
+	c := &http.Client{Transport: &http.Transport{}}
+	defer c.CloseIdleConnections()
+	if res := film.piece(t, c, "http://"+addr+"/film", "bytes=0-99"); res.StatusCode != 206 {
+		t.Fatal(res.Status)
+	}
+	if res := film.piece(t, c, "http://"+addr+"/film", ""); res.StatusCode != 200 {
+		t.Fatal(res.Status, res.Header)
+	}
+}

@@ -15,7 +15,7 @@ import (
 type Config struct {
 	Address       string    `yaml:"address" doc:"Address and port to listen on, as \":8080\" or \"127.0.0.1:8080\"."`
 	TLS           TLSConfig `yaml:"tls" doc:"Certificate for HTTPS. Without it the listener speaks plain HTTP."`
-	ProxyProtocol bool      `yaml:"proxy_protocol" doc:"Peers within clients.trusted_proxies must open every connection with a PROXY protocol header, version 1 or 2. Other peers may not send one."`
+	ProxyProtocol bool      `yaml:"proxy_protocol" doc:"Peers within clients.trusted_proxies must open every connection with a PROXY protocol header, version 1 or 2. Other peers may not send one. A header must arrive in one piece, as balancers send it."`
 }
 
 // TLSConfig names a certificate. Changed files are read again at a reload.

@@ -12,11 +12,18 @@ import (
 // instead, without a goroutine and without buffers.
 const napAfter = 1000
 
-// wake goes on with a connection that has left the parking because something came.
+// wake goes on with a connection that has left the parking because something came. It is no request yet, so that
+// the connection has been idle for as long as before: the pieces of a TLS record keep nobody here.
 func (s *Server) wake(c *conn) {
-	c.idle = true
-	c.in.enter(phaseIdle, s.clock.now())
+	c.wakeIdle()
 	go s.attend(c)
+}
+
+// wakeIdle has the connection wait for a request, in its goroutine.
+func (c *conn) wakeIdle() {
+	c.idle = true
+	_, _, word := c.in.read(0)
+	c.in.move(word, phaseIdle) // nobody else moves it: it is in no sweep's hands while it naps
 }
 
 // endParked ends those of the connections that are still parked, and returns how many.

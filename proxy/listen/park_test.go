@@ -213,3 +213,13 @@ func TestNapsLoseNoRequest(t *testing.T) {
 		t.Error("connections failed")
 	}
 }
+
+// TestWakingIsNoRequest: what wakes a connection need not become a request, and its idle time goes on.
+func TestWakingIsNoRequest(t *testing.T) {
+	c := new(conn)
+	c.in.enter(phaseParked, 1000)
+	c.wakeIdle()
+	if p, lasted, _ := c.in.read(61_000); p != phaseIdle || lasted != 60_000 {
+		t.Errorf("in phase %d for %d ms", p, lasted)
+	}
+}

@@ -332,7 +332,7 @@ func (s *Server) attend(c *conn) {
 		if s.parking.park(c) {
 			return // c is no longer ours
 		}
-		c.in.enter(phaseIdle, s.clock.now())
+		c.wakeIdle()
 	}
 }
 
