@@ -161,6 +161,41 @@ func byLetter(list []known) (index [32][]known) {
 	return index
 }
 
+// acting tells, by a name's first letter and its length, whether Receive may have to do anything about it. For
+// most of what browsers send it need not, and does not look the name up.
+type acting [32]uint32
+
+func actingNames() (a acting) {
+	for i := range names.names[1:] {
+		if k := &names.names[i+1]; k.acts() {
+			a[k.name[0]&31] |= 1 << len(k.name)
+		}
+	}
+	for _, family := range families {
+		for i := range family {
+			if k := &family[i]; k.acts() {
+				a[k.name[0]&31] |= ^uint32(0) << len(k.name)
+			}
+		}
+	}
+	return a
+}
+
+func (a *acting) may(name []byte) bool {
+	return len(name) == 0 || len(name) >= 32 || a[name[0]&31]>>len(name)&1 != 0
+}
+
+var actors = actingNames()
+
+// acts reports whether Receive does more than to let the line pass.
+func (k *known) acts() bool {
+	switch k.fate {
+	case hop, override, internal, identity, loop, requestID:
+		return true
+	}
+	return k.note != noteNothing
+}
+
 // unknown names are kept, and Connection may remove them.
 var unknown known
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -173,6 +174,13 @@ func TestLookup(t *testing.T) {
 		for _, name := range []string{k.name + "x", "q" + k.name[1:], k.name[:len(k.name)-1] + "\x0d"} {
 			if got := lookup([]byte(name)); got.exact && got.name != name {
 				t.Errorf("%s: found %q", name, got.name)
+			}
+		}
+	}
+	for _, k := range slices.Concat(names.names[1:], slices.Concat(families[:]...)) {
+		for _, name := range []string{k.name, strings.ToUpper(k.name), k.name + "x", k.name + strings.Repeat("x", 40)} {
+			if got := lookup([]byte(name)); got.acts() && !actors.may([]byte(name)) {
+				t.Errorf("%s is not looked up", name)
 			}
 		}
 	}

@@ -79,7 +79,10 @@ func (p *Policy) Receive(l *field.List, trusted bool, seen *Seen) {
 	out := (*l)[:0]
 	for i := range *l {
 		f := &(*l)[i]
-		k := lookup(f.Name)
+		k := &unknown
+		if actors.may(f.Name) {
+			k = lookup(f.Name)
+		}
 		if !k.exact && !fairName(f.Name) || !fairValue(f.Value) {
 			continue
 		}
