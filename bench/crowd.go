@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/tzero-edge/tzero/bench/load"
 )
 
@@ -124,16 +126,16 @@ func (c *crowdRun) measure() (p50, p999 float64, collections int, err error) {
 	if err != nil {
 		return 0, 0, 0, err
 	}
-	filled := make(chan error, 1)
-	go func() {
+	var beside errgroup.Group
+	over := make(chan struct{})
+	beside.Go(func() error { return c.s.collect(over) })
+	beside.Go(func() error {
 		_, err := do(&fills)
-		filled <- err
-	}()
+		return err
+	})
 	res, err := do(&hits)
-	if ferr := <-filled; err == nil {
-		err = ferr
-	}
-	if err != nil {
+	close(over)
+	if err = errors.Join(err, beside.Wait()); err != nil {
 		return 0, 0, 0, err
 	}
 	if len(res.Faults) > 0 {
@@ -157,6 +159,23 @@ func (c *crowdRun) kept(n int) (float64, error) {
 	}
 	after, err := requestsAt(c.b.set.Origin)
 	return 1 - float64(after-before)/probes, err
+}
+
+// collect has tzero's garbage collector run every few seconds, until over: what comes in meanwhile would not make
+// it run among a million objects.
+func (s *server) collect(over <-chan struct{}) error {
+	t := time.NewTicker(3 * time.Second)
+	defer t.Stop()
+	for {
+		select {
+		case <-over:
+			return nil
+		case <-t.C:
+		}
+		if _, err := s.ask("/profiles/heap?gc=1"); err != nil {
+			return fmt.Errorf("cannot have the collector run: %w", err)
+		}
+	}
 }
 
 // collections is how often tzero's garbage collector has run so far, by its own metrics.

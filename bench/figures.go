@@ -142,10 +142,11 @@ func judgeIdle(o *outcome) target {
 func judgeCrowd(o *outcome) target {
 	t := target{What: "hit p99.9 with a million objects stored, × with a thousand", Bound: crowdTarget, Unit: "×", Profile: profileMany}
 	var found spread
-	if o.Crowd != nil && o.Crowd.FewP999 > 0 {
+	measured := o.Crowd != nil && o.Crowd.FewP999 > 0 && o.Crowd.FewGC > 0 && o.Crowd.ManyGC > 0 // it is the collector that delays
+	if measured {
 		r := o.Crowd.ManyP999 / o.Crowd.FewP999
 		found = spread{r, r, r}
 	}
-	t.settle(found, o.Crowd != nil)
+	t.settle(found, measured)
 	return t
 }

@@ -156,7 +156,7 @@ func missedProfiles(o *outcome) string {
 		}
 		shown[t.Profile] = true
 		if b.Len() == 0 {
-			b.WriteString("\n## Why targets were missed\n\nThe top of a profile taken in the same run, after the figures: by what a function does itself, then with what it calls. Whole in [profiles/](profiles/), for `go tool pprof`.\n")
+			b.WriteString("\n## Why targets were missed\n\nThe top of a profile taken in the same run, after the figures: by what a function does itself, then with what it calls. The whole profiles lie in profiles/ where the bench ran, for `go tool pprof`.\n")
 		}
 		fmt.Fprintf(&b, "\n### %s\n\n```\n%s\n```\n", p.Title, p.Top)
 	}

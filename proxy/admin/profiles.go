@@ -3,6 +3,7 @@ package admin
 import (
 	"bytes"
 	"net/http"
+	"runtime"
 	"runtime/pprof"
 	"strconv"
 	"time"
@@ -54,7 +55,11 @@ func cpuProfile(w http.ResponseWriter, r *http.Request) {
 }
 
 // heapProfile answers with what is allocated now, as of the last collection.
-func heapProfile(w http.ResponseWriter, _ *http.Request) {
+// heapProfile answers with what was allocated as of the last collection, or of one made now with ?gc=1.
+func heapProfile(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Query().Get("gc") == "1" {
+		runtime.GC()
+	}
 	var out bytes.Buffer
 	if err := pprof.Lookup("heap").WriteTo(&out, 0); err != nil {
 		refuse(w, http.StatusInternalServerError, "cannot write the profile: "+err.Error())

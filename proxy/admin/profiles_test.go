@@ -37,6 +37,7 @@ func TestProfiles(t *testing.T) {
 	inside := socketClient(t, asked.dir)
 	check(inside, "http://tzero/profiles/cpu?seconds=1", 200, true)
 	check(inside, "http://tzero/profiles/heap", 200, true)
+	check(inside, "http://tzero/profiles/heap?gc=1", 200, true)
 	check(inside, "http://tzero/readyz", 200, false)
 	for _, bad := range []string{"0", "61", "x", "-1"} {
 		check(inside, "http://tzero/profiles/cpu?seconds="+bad, 400, false)
