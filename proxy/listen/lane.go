@@ -9,10 +9,10 @@ import (
 	"github.com/tzero-edge/tzero/proxy"
 )
 
-// The lane answers what can be answered in one go, without fasthttp hearing of it: content that lies in
-// memory, and content of known length that arrives. A connection enters it in Read, when fasthttp asks for a
-// request, and comes out with a request that is fasthttp's: what has to be sent in chunks or until the
-// connection ends. Such a request has walked its journey already; only its answer is left.
+// The lane answers everything but what goes in chunks, without fasthttp hearing of it: content that lies in memory,
+// content of known length that arrives, and to HTTP/1.0 what ends with the connection. A connection enters it in
+// Read, when fasthttp asks for a request, and comes out with one that is fasthttp's to answer. Such a request has
+// walked its journey already; only its answer is left.
 
 // drive serves requests until one is fasthttp's (nil), or none follows (an error).
 func (c *conn) drive() error {

@@ -154,6 +154,12 @@ func (p *parts) Close(error)         {}
 // start runs a server and returns its address; it ends with the test.
 func start(t *testing.T, h Handler, change func(*Settings)) (*Server, string) {
 	t.Helper()
+	return startWith(t, h, change, napAfter)
+}
+
+// startWith is start for a server whose idle connections are parked after nap milliseconds.
+func startWith(t *testing.T, h Handler, change func(*Settings), nap int64) (*Server, string) {
+	t.Helper()
 	set := Settings{Listeners: []Config{{Address: "127.0.0.1:0"}}, Limits: DefaultLimits()}
 	if change != nil {
 		change(&set)
@@ -162,6 +168,7 @@ func start(t *testing.T, h Handler, change func(*Settings)) (*Server, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.napAfter = nap
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
@@ -171,6 +178,9 @@ func start(t *testing.T, h Handler, change func(*Settings)) (*Server, string) {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
+		}
+		if n := s.parking.len(); n != 0 {
+			t.Errorf("%d connections are still parked", n)
 		}
 	})
 	return s, s.Addrs()[0].String()

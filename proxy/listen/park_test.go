@@ -2,11 +2,9 @@ package listen
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -20,30 +18,7 @@ import (
 // startNapping runs a server whose idle connections are parked as soon as the sweeper comes by.
 func startNapping(t *testing.T, change func(*Settings)) (*Server, string) {
 	t.Helper()
-	set := Settings{Listeners: []Config{{Address: "127.0.0.1:0"}}, Limits: DefaultLimits()}
-	if change != nil {
-		change(&set)
-	}
-	s, err := New(&echo{}, set, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.napAfter = 1
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() {
-		done <- s.Run(ctx, func() (think, grace time.Duration) { return 20 * time.Millisecond, time.Second })
-	}()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		if n := s.parking.len(); n != 0 {
-			t.Errorf("%d connections are still parked", n)
-		}
-	})
-	return s, s.Addrs()[0].String()
+	return startWith(t, &echo{}, change, 1)
 }
 
 type client struct {
