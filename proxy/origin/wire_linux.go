@@ -151,8 +151,13 @@ func (w *wire) visit() (int, error) {
 }
 
 func (w *wire) doRead(fd uintptr) bool {
-	if w.owed.debt == debtDue && !w.pay(fd) {
-		return true
+	if w.owed.debt == debtDue {
+		switch w.pay(fd) {
+		case payStuck:
+			return true
+		case payAwaits:
+			return w.dry
+		}
 	}
 	if w.in.room != nil {
 		w.in.p = w.in.room.Lend()
@@ -164,19 +169,33 @@ func (w *wire) doRead(fd uintptr) bool {
 	return w.in.err != syscall.EAGAIN || w.dry
 }
 
-// pay sends what is owed. It reports false where reading makes no sense yet: the connection is dead, or there is
-// more to write.
-func (w *wire) pay(fd uintptr) bool {
+// payment says how to go on after pay.
+type payment uint8
+
+const (
+	payStuck  payment = iota // reading makes no sense yet: the connection is dead, or there is more to write
+	payReads                 // something may be there
+	payAwaits                // nothing was there a moment ago: what comes wakes the poller
+)
+
+// pay sends what is owed. A connection that was looked at and found empty is not read after that: RawConn.Read has
+// forgotten what it knew of the descriptor before it called, so that whatever arrives after the look is news to the poller,
+// and the read that would only be told to wait is left out. Where nobody has looked, news may be older than
+// that; and a failed write means that there is something to read, or an error to learn.
+func (w *wire) pay(fd uintptr) payment {
 	if w.owed.check && !idle(fd) {
 		w.paid(debtDead)
-		return false
+		return payStuck
 	}
 	if !w.doWrite(fd) {
 		w.owed.debt = debtRest
-		return false
+		return payStuck
 	}
 	w.paid(debtPaid)
-	return true
+	if w.owed.check && w.out.err == 0 {
+		return payAwaits
+	}
+	return payReads
 }
 
 // Write writes all of p, or fails.

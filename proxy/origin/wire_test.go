@@ -4,9 +4,13 @@ package origin
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
+	"os"
+	"runtime"
 	"testing"
+	"time"
 )
 
 // wired is a wire and the other end of its connection.
@@ -98,5 +102,94 @@ func TestOwedRequestIsLetGoWhenTheConnectionIsKilled(t *testing.T) {
 	}
 	if whole, dead := w.settle(); whole || dead || paid != 1 {
 		t.Errorf("whole %v, dead %v, paid %d times", whole, dead, paid)
+	}
+}
+
+// room lends one buffer, and counts.
+type room struct {
+	b     [64]byte
+	lent  int
+	holds bool
+}
+
+func (r *room) Lend() []byte { r.lent++; r.holds = true; return r.b[:] }
+func (r *room) Return()      { r.holds = false }
+
+// After a request has gone out on a connection that was seen to be empty, nothing is read before the answer is here.
+func TestAnswerIsReadOnceItIsHere(t *testing.T) {
+	w, far := wired(t)
+	go func() {
+		b := make([]byte, 64)
+		for {
+			if _, err := far.Read(b); err != nil {
+				return
+			}
+			far.Write([]byte("answer"))
+		}
+	}()
+	const n = 200
+	var r room
+	for range n {
+		w.owe([]byte("request"), true, func() {})
+		if k, err := w.ReadLazy(&r); err != nil || string(r.b[:k]) != "answer" || !r.holds {
+			t.Fatalf("read %q, %v", r.b[:k], err)
+		}
+		if whole, dead := w.settle(); !whole || dead {
+			t.Fatalf("whole %v, dead %v", whole, dead)
+		}
+	}
+	if r.lent > n+n/10 { // the poller may wake without a reason, now and then
+		t.Errorf("%d reads for %d answers", r.lent, n)
+	}
+}
+
+// What had arrived before the request went out is read where nobody looked for it: the poller has told of it already.
+func TestEarlyAnswerOnUnseenConnectionIsRead(t *testing.T) {
+	w, far := wired(t)
+	far.Write([]byte("early answer"))
+	b := make([]byte, 6)
+	if n, err := w.Read(b); err != nil || string(b[:n]) != "early " {
+		t.Fatalf("read %q, %v", b[:n], err)
+	}
+	w.SetDeadline(time.Now().Add(10 * time.Second))
+	w.owe([]byte("request"), false, func() {})
+	if n, err := w.Read(b); err != nil || string(b[:n]) != "answer" {
+		t.Errorf("read %q, %v", b[:n], err)
+	}
+}
+
+// Whatever the other end does while a request goes out, and whenever, the read ends: with what came, or with the
+// news that the connection is no good.
+func TestOwedRequestMeetsWhatComesAtAnyMoment(t *testing.T) {
+	for name, do := range map[string]func(far *net.TCPConn){
+		"answers unasked": func(far *net.TCPConn) { far.Write([]byte("answer")) },
+		"ends":            func(far *net.TCPConn) { far.CloseWrite() },
+		"closes":          func(far *net.TCPConn) { far.Close() },
+		"resets":          func(far *net.TCPConn) { far.SetLinger(0); far.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			for i := range 300 {
+				w, far := wired(t)
+				w.SetDeadline(time.Now().Add(10 * time.Second))
+				go func() {
+					for range i % 50 {
+						runtime.Gosched()
+					}
+					do(far)
+				}()
+				paid := 0
+				w.owe([]byte("request"), true, func() { paid++ })
+				n, err := w.Read(make([]byte, 64))
+				_, dead := w.settle()
+				switch {
+				case errors.Is(err, os.ErrDeadlineExceeded):
+					t.Fatalf("turn %d: nothing was read in ten seconds", i)
+				case n == 0 && err == nil, paid != 1, dead != (err == errDead), dead && w.written != 0:
+					t.Fatalf("turn %d: %d bytes, %v; paid %d times, dead %v, %d written", i, n, err, paid, dead, w.written)
+				}
+				w.Close()
+				far.Close()
+			}
+		})
 	}
 }
