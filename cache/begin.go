@@ -67,7 +67,10 @@ func (c *Cache) Declines(q *Request, res *Result, head *Head, now time.Time) Rea
 }
 
 func (q *Request) judged() *rfc9111.Request {
-	return &rfc9111.Request{Method: q.Method, Fields: q.Fields, HasQuery: q.HasQuery, HasBody: q.HasBody}
+	return &rfc9111.Request{
+		Method: q.Method, HasQuery: q.HasQuery, HasBody: q.HasBody,
+		NoStore: q.facts.directives.Any(rfc9111.NoStore), Authorization: q.facts.authorization, Cookie: q.facts.cookie,
+	}
 }
 
 // judged is the head as it is judged: a part as if it were an incomplete 200 (RFC 9111 §3.3).

@@ -30,8 +30,9 @@ import (
 
 // rig is the journey with everything that it walks through, but for connections of clients.
 type rig struct {
-	edge *proxy.Edge
-	tb   testing.TB
+	edge  *proxy.Edge
+	pools *origin.Pools
+	tb    testing.TB
 }
 
 // newRig runs the journey before app.
@@ -51,7 +52,7 @@ func newRig(tb testing.TB) *rig {
 		tb.Fatal(err)
 	}
 	pools.Use(set)
-	r := &rig{tb: tb, edge: proxy.New(proxy.Parts{
+	r := &rig{tb: tb, pools: pools, edge: proxy.New(proxy.Parts{
 		Cache: store, Tunnels: tunnel.New(tunnel.Default()), Random: rand.Uint64, Log: slog.New(slog.DiscardHandler),
 	})}
 	r.edge.Use(generation(tb, set.Pool("app")))
@@ -70,7 +71,7 @@ func newRig(tb testing.TB) *rig {
 	return r
 }
 
-// app is an origin of three pages that allocates nothing: /hit and /css may be stored, others may not.
+// app is an origin of four pages that allocates nothing: /hit and /css may be stored, /own and others may not.
 func app(tb testing.TB) (url string) {
 	tb.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -104,6 +105,7 @@ func converse(c net.Conn) {
 	hit := page("Content-Type: image/png\r\nCache-Control: max-age=3600\r\n", strings.Repeat("x", 1<<10))
 	css := page("Content-Type: text/css\r\nCache-Control: max-age=3600\r\n", strings.Repeat(".a{color:#123456}\n", 1000))
 	dyn := page("Content-Type: image/png\r\nCache-Control: private, no-store\r\n", strings.Repeat("x", 1<<10))
+	own := page("Content-Type: text/css\r\nCache-Control: private\r\n", ownContent)
 	in := bufio.NewReader(c)
 	for {
 		answer := dyn
@@ -117,6 +119,8 @@ func converse(c net.Conn) {
 				answer = hit
 			case first && bytes.HasPrefix(line, []byte("GET /css ")):
 				answer = css
+			case first && bytes.HasPrefix(line, []byte("GET /own ")):
+				answer = own
 			}
 			if len(line) == 2 {
 				break
@@ -127,6 +131,9 @@ func converse(c net.Conn) {
 		}
 	}
 }
+
+// ownContent is what /own says: small enough to arrive with its head, and of a kind that is compressed.
+var ownContent = strings.Repeat(".a{color:#123456}\n", 100)
 
 // generation is one route to the origin with every default.
 func generation(tb testing.TB, pool *origin.Pool) *proxy.Generation {
@@ -170,8 +177,8 @@ func (r *rig) visitor(path, more string) *visitor {
 	return v
 }
 
-// once walks one journey to its last byte.
-func (v *visitor) once() (status int, sent int64, streamed bool) {
+// once walks one journey to its last byte; stored: nothing was asked of the origin, nor compressed in passing.
+func (v *visitor) once() (status int, sent int64, stored bool) {
 	x := &v.x
 	x.Reset()
 	v.req.Fields = append(v.req.Fields[:0], v.fields...)
@@ -184,9 +191,9 @@ func (v *visitor) once() (status int, sent int64, streamed bool) {
 			v.r.tb.Fatal(err)
 		}
 	}
-	streamed = x.Res.Stream != nil
+	stored = x.Res.Stream == nil && x.Out.OriginStatus == 0
 	v.r.edge.Finish(x, sent, nil)
-	return x.Res.Status, sent, streamed
+	return x.Res.Status, sent, stored
 }
 
 // alone is a client who stays.
@@ -212,8 +219,8 @@ var journeys = []struct {
 func (v *visitor) warm(status int, stored bool) {
 	v.r.tb.Helper()
 	for range 1000 {
-		got, _, streamed := v.once()
-		if got == status && streamed != stored {
+		got, _, kept := v.once()
+		if got == status && kept == stored {
 			return
 		}
 		<-time.After(time.Millisecond)

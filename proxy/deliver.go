@@ -110,7 +110,7 @@ func (x *Exchange) deliverFill(f *cache.Fill) {
 func (x *Exchange) deliverAnswer() {
 	r := &x.Res
 	a := x.answer
-	x.answer = nil
+	x.answer = nil // x.stream lets it go
 	r.Status = a.Status
 	if len(x.ends) > 0 { // the cache was offered this answer
 		r.Fields, x.ends = x.ends, r.Fields[:0]
@@ -125,10 +125,19 @@ func (x *Exchange) deliverAnswer() {
 	if v := a.Fields.Get("Trailer"); v != nil {
 		r.Trailer = v
 	}
-	x.stream.gen, x.stream.body = x.gen, a
-	r.Stream = &x.stream
 	x.Out.FirstByte = x.came.Sub(x.Started)
-	if !allowsContent(r.Status) || x.isHead() {
+	x.stream.gen = x.gen
+	content := allowsContent(r.Status) && !x.isHead()
+	if content {
+		if whole, ok := a.Body.Whole(); ok { // it is sent as it lies in the origin's buffer
+			x.answer, x.stream.bytes, r.Bytes = a, whole, whole
+			x.encodeStream()
+			return
+		}
+	}
+	x.stream.body = a
+	r.Stream = &x.stream
+	if !content {
 		x.note(StateDeliver, "", "")
 		x.headOnly()
 		return
@@ -142,7 +151,7 @@ func (x *Exchange) deliverAnswer() {
 	x.encodeStream()
 }
 
-// encodeStream compresses in passing what deserves it.
+// encodeStream compresses in passing what deserves it: what is in x.stream.
 func (x *Exchange) encodeStream() {
 	r := &x.Res
 	coding := x.coding(r.Length)
@@ -152,7 +161,7 @@ func (x *Exchange) encodeStream() {
 	}
 	x.note(StateDeliver, "", coding.String())
 	x.scratch = encode.Adjust(&r.Fields, coding, x.scratch)
-	r.Length, r.Trailer = -1, nil
+	r.Stream, r.Bytes, r.Length, r.Trailer = &x.stream, nil, -1, nil
 }
 
 // coding chooses the content coding for an answer whose fields are in place, and notes in Vary that there

@@ -37,8 +37,6 @@ type course struct {
 	object  cache.Object
 
 	// The origin's side.
-	ask    origin.Request
-	res    origin.Response  // where answers come in; a fill takes its own away
 	answer *origin.Response // the one that is this client's
 	own    field.List       // the leader's: the origin's fields, where not all of them may be stored
 	asked  time.Time        // when the origin was asked last
@@ -53,9 +51,11 @@ type course struct {
 type room struct {
 	id     headers.Identity
 	want   cache.Request
-	fields field.List // the request's fields towards the origin
-	ends   field.List // the end-to-end fields of the origin's answer; empty: not gathered yet
-	target []byte     // path and query for a cacheable fetch
+	ask    origin.Request
+	res    origin.Response // where answers come in; a fill takes its own away
+	fields field.List      // the request's fields towards the origin
+	ends   field.List      // the end-to-end fields of the origin's answer; empty: not gathered yet
+	target []byte          // path and query for a cacheable fetch
 
 	scratch   []byte // backs values that are made for this exchange
 	idBuf     [32]byte

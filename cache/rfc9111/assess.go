@@ -44,12 +44,16 @@ type Rules struct {
 	IfDown         time.Duration // stale while the origin cannot be reached at all (§4.2.4)
 }
 
-// Request is what storing and reuse depend on.
+// Request is what storing depends on. Its fields are not among it: by the time that the response is here, to go through
+// them again would cost more than the judgement.
 type Request struct {
 	Method   []byte
-	Fields   field.List
 	HasQuery bool
 	HasBody  bool
+
+	NoStore       bool // Cache-Control has no-store (§5.2.1.5)
+	Authorization bool // such a field is there
+	Cookie        bool // such a field is there
 }
 
 // Response is a response's head as received, without connection fields.
@@ -161,7 +165,7 @@ func (a *Assessment) forbidden(req *Request, resp *Response, rules *Rules) Reaso
 		return NotStatusPartial
 	case neverStored(resp.Status, rules.StoreStatus):
 		return NotStatus
-	case rules.Mode != TTL && HasRequestNoStore(req.Fields):
+	case rules.Mode != TTL && req.NoStore:
 		return NotRequestNoStore
 	case resp.eventStream():
 		return NotEventStream
@@ -186,7 +190,7 @@ func (a *Assessment) declared(req *Request, resp *Response, rules *Rules) Reason
 	if d.Any(Private) && !(operator && rules.Override != OverrideFreshness) {
 		return NotPrivate
 	}
-	if req.Fields.Has("Authorization") && a.Traits&TraitForAuthorized == 0 {
+	if req.Authorization && a.Traits&TraitForAuthorized == 0 {
 		return NotAuthorization
 	}
 	return Storable
@@ -222,7 +226,7 @@ func (a *Assessment) worthKeeping(req *Request, resp *Response, rules *Rules) Re
 	switch {
 	case resp.Status >= 400:
 		return NotStatus
-	case req.Fields.Has("Cookie") && rules.Mode != TTL:
+	case req.Cookie && rules.Mode != TTL:
 		// Kept for validation only, it would still be one visitor's page in everybody's cache.
 		return NotCookie
 	case !resp.validatable():
@@ -255,12 +259,6 @@ func (r *Response) mediaType(want string) bool {
 		}
 	}
 	return field.EqualFold(field.TrimOWS(v), want)
-}
-
-// HasRequestNoStore reports whether a request asks not to be stored (§5.2.1.5).
-func HasRequestNoStore(fields field.List) bool {
-	d := Parse(fields, "Cache-Control")
-	return d.Any(NoStore)
 }
 
 // Strips reports whether a field is named by no-cache="…" or private="…": the response may be stored, that

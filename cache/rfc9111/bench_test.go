@@ -14,7 +14,7 @@ var (
 )
 
 func BenchmarkAssess(b *testing.B) {
-	req := Request{Method: []byte("GET"), Fields: benchRequest}
+	req := requestOf(benchRequest)
 	b.ReportAllocs()
 	for b.Loop() {
 		Assess(&req, &benchResponse, &defaults, now, now)
@@ -61,7 +61,7 @@ func BenchmarkAppendDate(b *testing.B) {
 
 // Everything that a hit and the judgement of an answer ask of this package.
 func TestArithmeticAllocatesNothing(t *testing.T) {
-	req, name, buf := Request{Method: []byte("GET"), Fields: benchRequest}, []byte("accept-encoding"), make([]byte, 0, 256)
+	req, name, buf := requestOf(benchRequest), []byte("accept-encoding"), make([]byte, 0, 256)
 	for _, c := range []struct {
 		name string
 		run  func()

@@ -98,7 +98,7 @@ func (a *Assessment) heuristic(req *Request, resp *Response, rules *Rules) {
 	if !heuristicStatus(resp.Status) && !a.Directives.Any(Public) {
 		return
 	}
-	if req.HasQuery || req.Fields.Has("Cookie") {
+	if req.HasQuery || req.Cookie {
 		return
 	}
 	if resp.Status >= 400 && a.LastModified.IsZero() {

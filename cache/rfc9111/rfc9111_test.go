@@ -156,6 +156,12 @@ type judged struct {
 
 var defaults = Rules{HeuristicMax: 10 * time.Minute, HTMLMax: 10 * time.Minute, ServerErrorMax: time.Second}
 
+// requestOf is a GET with these fields.
+func requestOf(l field.List) Request {
+	d := RequestDirectives(l)
+	return Request{Method: []byte("GET"), NoStore: d.Any(NoStore), Authorization: l.Has("Authorization"), Cookie: l.Has("Cookie")}
+}
+
 func assess(c judged) Assessment {
 	if c.status == 0 {
 		c.status = 200
@@ -164,7 +170,8 @@ func assess(c judged) Assessment {
 	if c.change != nil {
 		c.change(&rules)
 	}
-	req := Request{Method: []byte("GET"), Fields: fields(c.request), HasQuery: c.query, HasBody: c.body}
+	req := requestOf(fields(c.request))
+	req.HasQuery, req.HasBody = c.query, c.body
 	return Assess(&req, &Response{Status: c.status, Fields: fields(c.response)}, &rules, now, now)
 }
 

@@ -105,6 +105,17 @@ func (b *Body) Ready() bool {
 	return b.r.srcErr == io.EOF
 }
 
+// Whole consumes a body of declared length that has arrived already, and returns it as it lies in the Reader's
+// buffer: it is valid until the next ReadRequest, ReadResponse, Idle or Reset. ok is false for any other body, which is left
+// alone.
+func (b *Body) Whole() (data []byte, ok bool) {
+	if b.framing != Length || b.err != nil || int64(b.r.w-b.r.r) < b.left {
+		return nil, false
+	}
+	data, _ = b.next(int(b.left))
+	return data[:len(data):len(data)], true
+}
+
 // endsWithin runs a copy of the decoder ahead.
 func (d decoder) endsWithin(buf []byte, lim *Limits) bool {
 	d.dry = true

@@ -285,6 +285,46 @@ func TestTimeoutsLeaveTheMessageWhole(t *testing.T) {
 	}
 }
 
+func TestWholeBody(t *testing.T) {
+	const head = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
+	src := &live{next: []byte(head + "123")}
+	r := NewReader(src, Limits{})
+	if err := r.ReadResponse(new(Response), []byte("GET")); err != nil {
+		t.Fatal(err)
+	}
+	b := r.Body()
+	if data, ok := b.Whole(); ok || data != nil || b.N() != 0 || b.Remaining() != 5 {
+		t.Errorf("before the end: %q, %v; %d read", data, ok, b.N())
+	}
+	src.next = []byte("45")
+	if data, err := viaRead(b); err != nil || string(data) != "12345" {
+		t.Errorf("left alone it reads %q, %v", data, err)
+	}
+	for text, want := range map[string]string{
+		head + "12345":           "12345",
+		head + "12345HTTP/1.1 2": "12345",
+		"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP":                         "",
+		"HTTP/1.1 204 No Content\r\n\r\n":                                          "no",
+		"HTTP/1.1 200 OK\r\n\r\nall":                                               "no",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n": "no",
+	} {
+		r := NewReader(strings.NewReader(text), Limits{})
+		if err := r.ReadResponse(new(Response), []byte("GET")); err != nil {
+			t.Fatal(err)
+		}
+		b, before := r.Body(), string(r.Buffered())
+		switch data, ok := b.Whole(); {
+		case want == "no" && (ok || data != nil || string(r.Buffered()) != before):
+			t.Errorf("%q is taken whole: %q", text, data)
+		case want == "no":
+		case !ok || string(data) != want || cap(data) != len(data):
+			t.Errorf("%q: got %q, %v, room for %d", text, data, ok, cap(data))
+		case !b.Done() || b.N() != int64(len(want)) || b.Remaining() != 0 || want+string(r.Buffered()) != before:
+			t.Errorf("%q: done %v, %d read, %q behind it", text, b.Done(), b.N(), r.Buffered())
+		}
+	}
+}
+
 func TestReadyAndRemaining(t *testing.T) {
 	src := &live{next: []byte("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n123")}
 	r := NewReader(src, Limits{})

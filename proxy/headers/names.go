@@ -161,19 +161,19 @@ func byLetter(list []known) (index [32][]known) {
 	return index
 }
 
-// acting tells, by a name's first letter and its length, whether Receive may have to do anything about it. For
-// most of what browsers send it need not, and does not look the name up.
+// acting tells, by a name's first letter and its length, whether anything may have to be done about it. For
+// most of what browsers send nothing has, and the name is not looked up.
 type acting [32]uint32
 
-func actingNames() (a acting) {
+func actingNames(acts func(*known) bool) (a acting) {
 	for i := range names.names[1:] {
-		if k := &names.names[i+1]; k.acts() {
+		if k := &names.names[i+1]; acts(k) {
 			a[k.name[0]&31] |= 1 << len(k.name)
 		}
 	}
 	for _, family := range families {
 		for i := range family {
-			if k := &family[i]; k.acts() {
+			if k := &family[i]; acts(k) {
 				a[k.name[0]&31] |= ^uint32(0) << len(k.name)
 			}
 		}
@@ -185,7 +185,14 @@ func (a *acting) may(name []byte) bool {
 	return len(name) == 0 || len(name) >= 32 || a[name[0]&31]>>len(name)&1 != 0
 }
 
-var actors = actingNames()
+// actors are the names that Receive does something about, rewritten those that ToOrigin may not simply pass on.
+var (
+	actors    = actingNames((*known).acts)
+	rewritten = actingNames((*known).changes)
+)
+
+// changes reports whether ToOrigin does more than to let the line pass.
+func (k *known) changes() bool { return k.fate != keep }
 
 // acts reports whether Receive does more than to let the line pass.
 func (k *known) acts() bool {

@@ -134,7 +134,10 @@ func (p *Policy) ToOrigin(dst *field.List, in field.List, f *Forward) {
 		if !f.Received && !fair(&in[i]) {
 			continue
 		}
-		k := lookup(in[i].Name)
+		k := &unknown
+		if f.Mode == ThirdParty || named != nil || rewritten.may(in[i].Name) {
+			k = lookup(in[i].Name)
+		}
 		if f.Mode == ThirdParty && !k.thirdParty && k.fate != loop {
 			continue
 		}

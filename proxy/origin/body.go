@@ -72,6 +72,14 @@ func (b *Body) failed(err error) error {
 // Ready reports whether the whole rest of the body is here, so that reading it cannot wait.
 func (b *Body) Ready() bool { return !b.open || b.src.Ready() }
 
+// Whole returns what is left of a body of declared length, if all of it is here, and reads it by that. It is valid until Close.
+func (b *Body) Whole() (data []byte, ok bool) {
+	if !b.open {
+		return nil, false
+	}
+	return b.src.Whole()
+}
+
 // Done reports whether the body was read to its end, and that end was proven by its framing.
 func (b *Body) Done() bool { return b.open && b.src.Done() }
 
