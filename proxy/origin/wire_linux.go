@@ -162,7 +162,7 @@ func (w *wire) doRead(fd uintptr) bool {
 	if w.in.room != nil {
 		w.in.p = w.in.room.Lend()
 	}
-	w.in.n, w.in.err = rawIO(syscall.SYS_READ, fd, w.in.p)
+	w.in.n, w.in.err = rawIO(syscall.SYS_RECVFROM, fd, w.in.p)
 	if w.in.room != nil && w.in.n == 0 {
 		w.in.room.Return()
 	}
@@ -217,7 +217,7 @@ func (w *wire) Write(p []byte) (int, error) {
 
 func (w *wire) doWrite(fd uintptr) bool {
 	for w.out.n < len(w.out.p) {
-		n, errno := rawIO(syscall.SYS_WRITE, fd, w.out.p[w.out.n:])
+		n, errno := rawIO(syscall.SYS_SENDTO, fd, w.out.p[w.out.n:])
 		if errno == syscall.EAGAIN {
 			return false
 		}
@@ -251,9 +251,10 @@ func idle(fd uintptr) bool {
 	return errno == syscall.EAGAIN
 }
 
+// rawIO sends or receives. Of a socket that takes less than read and write, which find out first what they were given.
 func rawIO(trap, fd uintptr, p []byte) (int, syscall.Errno) {
 	for len(p) > 0 {
-		n, _, errno := syscall.RawSyscall(trap, fd, uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
+		n, _, errno := syscall.RawSyscall6(trap, fd, uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), syscall.MSG_NOSIGNAL, 0, 0)
 		if errno == syscall.EINTR {
 			continue
 		}
