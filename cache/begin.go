@@ -61,7 +61,7 @@ func (c *Cache) Declines(q *Request, res *Result, head *Head, now time.Time) Rea
 	if reason == "" || q.sharesError(res, head, reason) {
 		return ""
 	}
-	c.count.add(countFill)
+	c.count.add(countDeclined)
 	c.spurn(q, res, reason, head.Status, now)
 	return reason
 }
@@ -120,6 +120,7 @@ func (q *Request) sharesError(res *Result, head *Head, reason Reason) bool {
 func (c *Cache) uncacheable(q *Request, res *Result, f *Fill, now time.Time) *Fill {
 	f.state = Uncacheable
 	f.blob, f.head = nil, Object{}
+	c.count.add(countUncacheable)
 	c.spurn(q, res, f.reason, f.status, now)
 	return f
 }
@@ -127,7 +128,6 @@ func (c *Cache) uncacheable(q *Request, res *Result, f *Fill, now time.Time) *Fi
 // spurn remembers for a while that there is nothing to wait for. An error says nothing about the next answer
 // and leaves no mark.
 func (c *Cache) spurn(q *Request, res *Result, reason Reason, status int, now time.Time) {
-	c.count.add(countUncacheable)
 	if res.Raw || reason == BypassMemory || reason == BypassClosing || reason == rfc9111.NotRequestNoStore || status >= 500 {
 		return
 	}

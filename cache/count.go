@@ -14,6 +14,7 @@ const (
 	countMiss
 	countBypass
 	countFill
+	countDeclined // a fill and uncacheable at once, the most frequent case
 	countStored
 	countUncacheable
 	countFailed
@@ -77,8 +78,8 @@ func (c *Cache) Stats() Stats {
 		Tier: c.tier.Stats(),
 		Hits: c.count.sum(countHit), Stale: c.count.sum(countStale), Follows: c.count.sum(countFollow),
 		Misses: c.count.sum(countMiss), Bypasses: c.count.sum(countBypass),
-		Fills: c.count.sum(countFill), Stored: c.count.sum(countStored),
-		Uncacheable: c.count.sum(countUncacheable), Failed: c.count.sum(countFailed),
+		Fills: c.count.sum(countFill) + c.count.sum(countDeclined), Stored: c.count.sum(countStored),
+		Uncacheable: c.count.sum(countUncacheable) + c.count.sum(countDeclined), Failed: c.count.sum(countFailed),
 		TooLarge: c.count.sum(countTooLarge), Dropped: c.count.sum(countDropped),
 		Laggards: c.count.sum(countLaggard), Refreshes: c.count.sum(countRefresh), Panics: c.count.sum(countPanic),
 		Abandoned: c.count.sum(countAbandoned), Delayed: c.count.sum(countDelayed),

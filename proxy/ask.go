@@ -84,6 +84,7 @@ func (x *Exchange) send() (*origin.Response, *origin.Error) {
 	o := &x.Out
 	o.Origin = x.plan.OriginName
 	x.asked = x.now()
+	x.ask.Began = x.asked
 	x.ends = x.ends[:0]
 	res := &x.res
 	err := x.plan.Pool.DoInto(x.edge.wanted, &x.ask, res)

@@ -82,6 +82,8 @@ type shard struct {
 	hints    [numHints]*cell
 	cells    map[key]*cell
 	origins  map[originKey]*originCell
+	last     originKey // and its counters: requests come in runs for one origin
+	lastCell *originCell
 	refusals map[proxy.Reason]uint64
 	faults   [numFaults]uint64
 	_        [64]byte
@@ -147,20 +149,27 @@ func hintOf(o *proxy.Outcome, class uint8) int {
 // origin counts a request that an origin was asked.
 func (s *shard) origin(o *proxy.Outcome) {
 	k := originKey{origin: o.Origin, class: classOf(o.OriginStatus)}
-	c, ok := s.origins[k]
-	if !ok {
-		if len(s.origins) >= maxOrigins {
-			k.origin = otherRoute
-			c, ok = s.origins[k]
-		}
-		if !ok {
-			c = &originCell{}
-			s.origins[k] = c
-		}
+	c := s.lastCell
+	if c == nil || k != s.last {
+		c = s.originCell(k)
+		s.last, s.lastCell = k, c
 	}
 	c.attempts += uint64(max(o.Attempts, 0))
 	c.buckets[bucketOf(o.OriginTime)]++
 	c.nanos += nanos(o.OriginTime)
+}
+
+func (s *shard) originCell(k originKey) *originCell {
+	c, ok := s.origins[k]
+	if !ok && len(s.origins) >= maxOrigins {
+		k.origin = otherRoute
+		c, ok = s.origins[k]
+	}
+	if !ok {
+		c = &originCell{}
+		s.origins[k] = c
+	}
+	return c
 }
 
 // refuse counts an answer that the gateway itself made up to say no.

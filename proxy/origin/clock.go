@@ -15,8 +15,12 @@ type clock struct {
 	now   atomic.Int64
 }
 
-func (c *clock) exact() int64 {
-	n := int64(time.Since(c.start))
+func (c *clock) exact() int64 { return c.note(int64(time.Since(c.start))) }
+
+// at is exact for a moment that somebody has read from the clock just now.
+func (c *clock) at(t time.Time) int64 { return c.note(int64(t.Sub(c.start))) }
+
+func (c *clock) note(n int64) int64 {
 	if n-c.now.Load() > int64(time.Millisecond) { // seldom: processors share it
 		c.now.Store(n)
 	}

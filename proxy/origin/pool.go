@@ -53,7 +53,12 @@ func (p *Pool) Do(ctx context.Context, q *Request) (*Response, error) {
 // DoInto is Do with a Response of the caller's, whose contents it replaces. It allocates nothing on a
 // kept connection.
 func (p *Pool) DoInto(ctx context.Context, q *Request, r *Response) error {
-	c := call{p: p, q: q, tm: q.Timeouts.over(&p.cfg.Timeouts), start: p.ps.clock.exact()}
+	c := call{p: p, q: q, tm: q.Timeouts.over(&p.cfg.Timeouts)}
+	if q.Began.IsZero() {
+		c.start = p.ps.clock.exact()
+	} else {
+		c.start = p.ps.clock.at(q.Began)
+	}
 	if c.tm.Total > 0 {
 		c.totalBy = c.start + int64(c.tm.Total)
 	}

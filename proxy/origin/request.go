@@ -35,6 +35,7 @@ type Request struct {
 
 	Upgrade  []byte // protocols that the client wants to switch to, as its Upgrade field had them; nil: none
 	Timeouts Timeouts
+	Began    time.Time       // when Do is called, for who has just read the clock, monotonic; zero: Do reads it
 	Done     <-chan struct{} // closed when the client is gone; may be nil
 }
 
