@@ -13,8 +13,8 @@ import (
 // conn is one keep-alive connection.
 type conn struct {
 	fd   int
-	at   int32 // index in loop.conns
-	busy bool
+	at   int32         // index in loop.conns
+	busy bool          // a request is out
 	due  time.Duration // when the request was due (open loop) or sent, on the loop's clock
 	q    *Request
 	out  []byte // scratch for numbered requests
@@ -53,14 +53,4 @@ func (c *conn) bytes(q *Request, n int64) []byte {
 		n /= 10
 	}
 	return c.out
-}
-
-// retry repeats a system call that a signal interrupted; the runtime sends those to every thread.
-func retry(call func() (int, error)) (int, error) {
-	for {
-		n, err := call()
-		if err != unix.EINTR {
-			return n, err
-		}
-	}
 }

@@ -68,6 +68,16 @@ func once(fd int, q *Request, buf []byte) error {
 	}
 }
 
+// retry repeats a system call that a signal interrupted; the runtime sends those to every thread.
+func retry(call func() (int, error)) (int, error) {
+	for {
+		n, err := call()
+		if err != unix.EINTR {
+			return n, err
+		}
+	}
+}
+
 // stillOpen counts the connections that the server has not closed.
 func stillOpen(fds []int) int {
 	open := 0

@@ -23,6 +23,7 @@ type loop struct {
 	number int64
 	step   int64 // between two running numbers: the loops share them out
 	sent   int64
+	failed int64 // what res.Faults has together
 	limit  int64
 
 	from, to time.Duration // the measured time
@@ -59,13 +60,20 @@ func newLoop(job *Job, connections, threads, nth int, origin time.Time) (*loop, 
 	return l, nil
 }
 
+// Connections are watched edge-triggered: level-triggered, the kernel would put each one that had an event back on
+// its list and ask it once more.
+const (
+	ended   = unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR
+	watched = unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLET
+)
+
 func (l *loop) open(c *conn) error {
 	fd, err := dial(l.job.Addr)
 	if err != nil {
 		return err
 	}
 	c.fd = fd
-	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: c.at}); err != nil {
+	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: watched, Fd: c.at}); err != nil {
 		return fmt.Errorf("cannot watch a connection: %w", err)
 	}
 	return nil
@@ -82,20 +90,13 @@ func (l *loop) closedLoop() error {
 			}
 		}
 	}
-	for l.limit > 0 && l.res.Requests+l.faults() < l.limit || l.limit == 0 && l.now() < l.to {
-		if err := l.wait(100); err != nil {
+	for l.limit > 0 && l.res.Requests+l.failed < l.limit || l.limit == 0 && l.now() < l.to {
+		if err := l.wait(longestWait); err != nil {
 			return err
 		}
 	}
 	l.res.Elapsed = l.now() - l.from
 	return nil
-}
-
-func (l *loop) faults() (n int64) {
-	for _, k := range l.res.Faults {
-		n += k
-	}
-	return n
 }
 
 // more reports whether another request may be sent.
@@ -114,62 +115,70 @@ func (l *loop) send(c *conn, due time.Duration) error {
 	c.due, c.busy = due, true
 	c.resp.reset()
 	l.sent++
-	n, err := retry(func() (int, error) { return unix.Write(c.fd, b) })
-	if err != nil || n != len(b) {
+	if n, errno := send(c.fd, b); errno != 0 || n != len(b) {
 		return l.broken(c, "write")
 	}
 	return nil
 }
 
-// wait takes one batch of events.
-func (l *loop) wait(ms int) error {
-	n, err := unix.EpollWait(l.epoll, l.events, ms)
-	if err == unix.EINTR {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("cannot wait for answers: %w", err)
+// wait takes one batch of events, for which it waits d at most.
+func (l *loop) wait(d time.Duration) error {
+	n, errno := poll(l.epoll, l.events, d)
+	if errno != 0 {
+		return fmt.Errorf("cannot wait for answers: %w", errno)
 	}
 	for _, ev := range l.events[:n] {
-		if err := l.receive(&l.conns[ev.Fd]); err != nil {
+		if err := l.receive(&l.conns[ev.Fd], ev.Events&ended != 0); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (l *loop) receive(c *conn) error {
-	n, err := retry(func() (int, error) { return unix.Read(c.fd, l.buf) })
-	if err != nil || n == 0 {
-		return l.broken(c, "closed")
-	}
-	if !c.busy {
-		return l.broken(c, "unasked")
-	}
-	done, fault := c.resp.feed(l.buf[:n])
-	if fault != "" {
-		return l.broken(c, fault)
+// receive reads what has come, to the last byte: the answer is judged when nothing follows it. A read that does not
+// fill the buffer has emptied the kernel's queue, and whatever comes later is another event (epoll(7), question 9);
+// only the end of the stream may lie behind it without one, if the event has told of it already.
+func (l *loop) receive(c *conn, ended bool) error {
+	done := false
+	for {
+		n, errno := receive(c.fd, l.buf)
+		if errno == unix.EAGAIN {
+			break
+		}
+		if errno != 0 || n == 0 {
+			return l.broken(c, "closed") // with the answer, too: keep-alive was asked for
+		}
+		if !c.busy {
+			return l.broken(c, "unasked")
+		}
+		var fault string
+		if done, fault = c.resp.feed(l.buf[:n]); fault != "" {
+			return l.broken(c, fault)
+		}
+		if n < len(l.buf) && !ended {
+			break
+		}
 	}
 	if !done {
 		return nil
 	}
-	l.record(c, c.resp.judge(c.q))
-	return l.answered(c)
+	now := l.now() // the one reading for an answer: it ends this request and begins the next
+	l.record(c, now)
+	return l.answered(c, now)
 }
 
 // record counts an answer, if its request belongs to the measured time.
-func (l *loop) record(c *conn, fault string) {
-	now := l.now()
+func (l *loop) record(c *conn, now time.Duration) {
 	c.busy = false
-	if fault != "" {
-		l.res.fault(fault)
+	if fault := c.resp.judge(c.q); fault != "" {
+		l.fault(fault)
 		return
 	}
-	begin, end := now, l.to
+	begin := now
 	if l.every > 0 {
 		begin = c.due // an open loop answers for every request that was due, however late
 	}
-	if l.limit == 0 && (begin < l.from || begin >= end) {
+	if l.limit == 0 && (begin < l.from || begin >= l.to) {
 		return
 	}
 	l.res.Requests++
@@ -177,13 +186,18 @@ func (l *loop) record(c *conn, fault string) {
 	l.res.Latency.Record(now - c.due)
 }
 
+func (l *loop) fault(what string) {
+	l.failed++
+	l.res.fault(what)
+}
+
 // answered gives the connection its next request.
-func (l *loop) answered(c *conn) error {
+func (l *loop) answered(c *conn, now time.Duration) error {
 	if l.every == 0 {
 		if !l.more() {
 			return nil
 		}
-		return l.send(c, l.now())
+		return l.send(c, now)
 	}
 	if len(l.queue) > 0 {
 		due := l.queue[0]
@@ -197,7 +211,7 @@ func (l *loop) answered(c *conn) error {
 // broken counts a fault that ended the connection, and opens another.
 func (l *loop) broken(c *conn, what string) error {
 	idle := !c.busy
-	l.res.fault(what)
+	l.fault(what)
 	c.busy = false
 	unix.Close(c.fd)
 	if err := l.open(c); err != nil {
@@ -206,5 +220,5 @@ func (l *loop) broken(c *conn, what string) error {
 	if idle {
 		return nil // an open loop has it on its list; a closed one has no idle connections
 	}
-	return l.answered(c)
+	return l.answered(c, l.now())
 }

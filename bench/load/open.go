@@ -2,12 +2,7 @@
 
 package load
 
-import (
-	"fmt"
-	"time"
-
-	"golang.org/x/sys/unix"
-)
+import "time"
 
 // patience is how long an open loop waits at its end for answers that are still missing.
 const patience = 3 * time.Second
@@ -22,13 +17,13 @@ func (l *loop) openLoop() error {
 		if err := l.sendDue(); err != nil {
 			return err
 		}
-		if err := l.waitUntil(l.due); err != nil {
+		if err := l.wait(l.due - l.now()); err != nil {
 			return err
 		}
 	}
 	l.res.Elapsed = l.to - l.from
 	for l.missing() > 0 && l.now() < l.to+patience {
-		if err := l.wait(10); err != nil {
+		if err := l.wait(10 * time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -57,23 +52,6 @@ func (l *loop) sendDue() error {
 	return nil
 }
 
-// waitUntil waits for answers, at most until the clock says t. epoll_wait counts in milliseconds, which
-// is too coarse for a schedule; ppoll on the set counts in nanoseconds.
-func (l *loop) waitUntil(t time.Duration) error {
-	left := t - l.now()
-	if left > 0 {
-		ts := unix.NsecToTimespec(int64(left))
-		n, err := unix.Ppoll([]unix.PollFd{{Fd: int32(l.epoll), Events: unix.POLLIN}}, &ts, nil)
-		if err != nil && err != unix.EINTR {
-			return fmt.Errorf("cannot wait for answers: %w", err)
-		}
-		if n <= 0 {
-			return nil
-		}
-	}
-	return l.wait(0)
-}
-
 func (l *loop) missing() int {
 	return len(l.queue) + len(l.conns) - len(l.free)
 }
@@ -84,7 +62,7 @@ func (l *loop) giveUp() {
 	late := func(due time.Duration) {
 		if due >= l.from {
 			l.res.Latency.Record(now - due)
-			l.res.fault("unanswered")
+			l.fault("unanswered")
 		}
 	}
 	for _, due := range l.queue {

@@ -17,7 +17,10 @@ type response struct {
 	inBody bool
 }
 
-func (r *response) reset() { *r = response{head: r.head[:0]} }
+// maxHead is the longest head of an answer, in bytes.
+const maxHead = 64 << 10
+
+func (r *response) reset() { r.head, r.inBody = r.head[:0], false }
 
 // feed takes bytes; done when the answer is complete. What is wrong with it is returned as a word.
 func (r *response) feed(p []byte) (done bool, fault string) {
@@ -35,53 +38,86 @@ func (r *response) feed(p []byte) (done bool, fault string) {
 	return r.left == 0, ""
 }
 
-// readHead returns what of p comes behind the head.
+// readHead returns what of p comes behind the head. A head in pieces is kept and read again from its beginning.
 func (r *response) readHead(p []byte) (rest []byte, fault string) {
 	head := p
 	if len(r.head) > 0 {
 		r.head = append(r.head, p...)
 		head = r.head
 	}
-	end := bytes.Index(head, []byte("\r\n\r\n"))
-	if end < 0 {
-		if len(r.head) == 0 {
-			r.head = append(r.head, p...)
-		}
-		return nil, ""
-	}
-	if fault := r.parse(head[:end+2]); fault != "" {
+	size, fault := r.parse(head)
+	switch {
+	case fault != "":
 		return nil, fault
+	case size > 0:
+		r.inBody, r.left = true, r.length
+		return head[size:], ""
+	case len(head) > maxHead:
+		return nil, "long-head"
+	case len(r.head) == 0:
+		r.head = append(r.head, p...)
 	}
-	r.inBody, r.left = true, r.length
-	return head[end+4:], ""
+	return nil, ""
 }
 
-func (r *response) parse(head []byte) (fault string) {
-	if len(head) < 14 || string(head[:9]) != "HTTP/1.1 " {
-		return "not-http"
+// parse goes through the lines of a head once and returns its size, the blank line included; 0: its end is missing.
+func (r *response) parse(p []byte) (size int, fault string) {
+	at := bytes.IndexByte(p, '\n') + 1
+	if at == 0 {
+		return 0, ""
 	}
-	status, err := strconv.Atoi(string(head[9:12]))
-	if err != nil {
-		return "not-http"
+	if r.status = statusOf(p[:at]); r.status < 0 {
+		return 0, "not-http"
 	}
-	r.status, r.length = status, -1
-	for at := bytes.IndexByte(head, '\n') + 1; at < len(head); {
-		n := bytes.IndexByte(head[at:], '\n')
-		line := head[at : at+n-1]
-		at += n + 1
-		if len(line) > 15 && (line[0]|0x20) == 'c' && bytes.EqualFold(line[:15], []byte("content-length:")) {
-			if r.length, err = strconv.ParseInt(string(bytes.TrimSpace(line[15:])), 10, 64); err != nil {
-				return "not-http"
+	r.length = -1
+	for {
+		n := bytes.IndexByte(p[at:], '\n') + 1
+		if n == 0 {
+			return 0, ""
+		}
+		line := p[at : at+n]
+		at += n
+		if len(line) == 2 && line[0] == '\r' {
+			break
+		}
+		if line[0]|0x20 == 'c' && len(line) > len(lengthName) && bytes.EqualFold(line[:len(lengthName)], []byte(lengthName)) {
+			if r.length = numberOf(bytes.TrimSpace(line[len(lengthName):])); r.length < 0 {
+				return 0, "not-http"
 			}
 		}
 	}
 	switch {
-	case status == 304 || status == 204:
+	case r.status == 304 || r.status == 204:
 		r.length = 0
 	case r.length < 0:
-		return "no-content-length"
+		return 0, "no-content-length"
 	}
-	return ""
+	return at, ""
+}
+
+const lengthName = "content-length:"
+
+// statusOf returns the status in a status line, -1 if it is none.
+func statusOf(line []byte) int {
+	if len(line) < len("HTTP/1.1 200\r\n") || string(line[:9]) != "HTTP/1.1 " {
+		return -1
+	}
+	return int(numberOf(line[9:12]))
+}
+
+// numberOf reads up to 18 decimal digits; -1 for anything else.
+func numberOf(p []byte) int64 {
+	if len(p) == 0 || len(p) > 18 {
+		return -1
+	}
+	n := int64(0)
+	for _, d := range p {
+		if d < '0' || d > '9' {
+			return -1
+		}
+		n = 10*n + int64(d-'0')
+	}
+	return n
 }
 
 // judge compares a complete answer with what was expected.

@@ -7,14 +7,23 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"runtime/debug"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
+// heapLimit is where a client's collector begins to work, in bytes. A job takes a few MB, most of it its requests,
+// and its loops allocate nothing but the words of faults and what a broken connection's successor needs: short of a
+// server that does nothing but break connections, the collector has nothing to do, and its pauses, for which it has
+// to interrupt the loops, would be measured as the server's.
+const heapLimit = 256 << 20
+
 // Serve is the client process: it reads one Job, does it and writes the Result.
 func Serve(in io.Reader, out io.Writer) error {
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(heapLimit))
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	var job Job
 	if err := gob.NewDecoder(in).Decode(&job); err != nil {
 		return fmt.Errorf("cannot read the job: %w", err)
@@ -41,6 +50,8 @@ func Run(job *Job) (*Result, error) {
 			return nil, err
 		}
 	}
+	// A loop that waits in the kernel keeps its place (raw.go): leave some for the goroutines beside them.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(max(threads+2, runtime.GOMAXPROCS(0))))
 	begin := time.Now() // connecting does not count as warming up
 	var group errgroup.Group
 	for _, l := range loops {
