@@ -8,6 +8,7 @@ import (
 
 	"github.com/tzero-edge/tzero/internal/field"
 	"github.com/tzero-edge/tzero/internal/http1"
+	"github.com/tzero-edge/tzero/proxy/headers"
 )
 
 // Exchange is one request and its answer, whatever carried it: a connection of proxy/listen, a
@@ -25,6 +26,7 @@ type Exchange struct {
 	TLS     bool
 	Started time.Time
 	Carrier Carrier
+	Before  *headers.Received // the connection's memory of its requests' fields; nil: it has none
 
 	// What goes back, set by the journey.
 	Res Response

@@ -65,7 +65,7 @@ type room struct {
 
 // Reset readies x for a new request; the room of its slices is kept.
 func (x *Exchange) Reset() {
-	x.Req, x.Body, x.Refusal, x.Carrier = nil, nil, nil, nil
+	x.Req, x.Body, x.Refusal, x.Carrier, x.Before = nil, nil, nil, nil, nil
 	x.Peer, x.TLS, x.Started = netip.AddrPort{}, false, time.Time{}
 	x.Res.reset()
 	steps := x.Out.steps[:0]

@@ -52,7 +52,11 @@ func stepRecv(x *Exchange) State {
 	x.lowerHost()
 	o.Host = x.host
 	var seen headers.Seen
-	x.gen.Clients.Receive(&q.Fields, x.id.Trusted, &seen)
+	if x.Before != nil {
+		x.gen.Clients.ReceiveFrom(x.Before, q.Section, &q.Fields, x.id.Trusted, &seen)
+	} else {
+		x.gen.Clients.Receive(&q.Fields, x.id.Trusted, &seen)
+	}
 	o.UserAgent, o.Referer, o.RequestID = seen.UserAgent, seen.Referer, seen.RequestID
 	if o.RequestID == nil {
 		o.RequestID = x.newID()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tzero-edge/tzero/internal/http1"
 	"github.com/tzero-edge/tzero/proxy"
+	"github.com/tzero-edge/tzero/proxy/headers"
 )
 
 // browserRequest is what a browser sends, about 600 bytes with two cookies.
@@ -136,6 +137,7 @@ func BenchmarkHitJourney(b *testing.B) {
 	rd := http1.NewReader(src, http1.Limits{})
 	var req http1.Request
 	x := new(proxy.Exchange)
+	var before headers.Received
 	peer := netip.MustParseAddrPort("127.0.0.1:5000")
 	b.ReportAllocs()
 	for b.Loop() {
@@ -146,7 +148,7 @@ func BenchmarkHitJourney(b *testing.B) {
 			b.Fatal(err)
 		}
 		x.Reset()
-		x.Req, x.Peer, x.Started = &req, peer, time.Now()
+		x.Req, x.Peer, x.Started, x.Before = &req, peer, time.Now(), &before
 		svc.edge.Serve(x)
 		svc.edge.Finish(x, 1024, nil)
 	}

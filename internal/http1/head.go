@@ -15,10 +15,15 @@ func (r *Reader) scanRequest(q *Request) (done bool, bad *Malformed) {
 		if bad := requestLine(line, q); bad != nil {
 			return false, bad
 		}
+		r.at.section = r.at.line
+		if r.recall(q) {
+			return true, judgeRequest(q, &r.note)
+		}
 	}
 	if done, bad = r.fieldLines(&q.Fields); !done {
 		return false, bad
 	}
+	r.remember(q, r.at.section)
 	return true, judgeRequest(q, &r.note)
 }
 

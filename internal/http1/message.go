@@ -78,6 +78,9 @@ type Request struct {
 	// Upgrade is the Upgrade field's value in HTTP/1.1 when Connection names it and there is exactly one
 	// well-formed line of it; otherwise the wish is ignored (RFC 9110 §7.8).
 	Upgrade []byte
+	// Section is the number of a field section that the Reader remembers: requests of one Reader that have the same
+	// number, which is not 0, have the same Fields, byte for byte and in the same memory.
+	Section uint32
 }
 
 // Reset empties q and drops every reference into a Reader's buffers. The room for fields is kept.

@@ -24,16 +24,18 @@ type Reader struct {
 	at       progress
 	note     noted
 	body     Body
+	memory   memory
 }
 
 // progress is how far the current head has been parsed. It is thrown away when the head moves in memory,
 // which happens once per doubling of the buffer: parsing stays linear in the head's length however small
 // the reads are.
 type progress struct {
-	line   int  // where the current line begins, in cur
-	seen   int  // no line end in cur[line:seen], and no fault that shows before one
-	fields bool // the start line is behind
-	empty  bool // the one empty line before a request has been skipped
+	line    int  // where the current line begins, in cur
+	seen    int  // no line end in cur[line:seen], and no fault that shows before one
+	section int  // where the field section begins, once the start line is behind
+	fields  bool // the start line is behind
+	empty   bool // the one empty line before a request has been skipped
 }
 
 // NewReader returns a Reader over src. It takes no buffer before the first read.
@@ -48,13 +50,17 @@ func NewReader(src io.Reader, lim Limits) *Reader {
 func (r *Reader) Reset(src io.Reader) {
 	r.release()
 	lazy, _ := src.(LazySource)
-	*r = Reader{src: src, lazy: lazy, lim: r.lim}
+	r.memory.forget()
+	*r = Reader{src: src, lazy: lazy, lim: r.lim, memory: r.memory}
 	r.body.r = r
 	r.body.limit = -1
 }
 
 // SetLimits changes the limits of the heads to come.
-func (r *Reader) SetLimits(lim Limits) { r.lim = lim.orDefault() }
+func (r *Reader) SetLimits(lim Limits) {
+	r.lim = lim.orDefault()
+	r.memory.forget() // it was judged by the old ones
+}
 
 // Buffered returns the bytes that were read but not consumed: a pipelined request, what a client sent
 // ahead in a tunnel, or, after a response's body, the surplus that forbids to use the connection again.

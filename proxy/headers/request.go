@@ -112,6 +112,35 @@ func (p *Policy) Receive(l *field.List, trusted bool, seen *Seen) {
 	*l = out
 }
 
+// Received remembers what Receive made of a field section, for the requests of the same connection that repeat it.
+// The zero value remembers nothing.
+type Received struct {
+	by      *Policy
+	section uint32
+	fields  field.List
+	seen    Seen
+}
+
+// ReceiveFrom is Receive for the next request of a connection: section is its field section's number
+// ([http1.Request.Section]), m the connection's memory. trusted has to be the same for all requests of the connection.
+func (p *Policy) ReceiveFrom(m *Received, section uint32, l *field.List, trusted bool, seen *Seen) {
+	if section != 0 && m.section == section && m.by == p {
+		*l = append((*l)[:0], m.fields...)
+		*seen = m.seen
+		return
+	}
+	p.Receive(l, trusted, seen)
+	if section != 0 {
+		m.by, m.section, m.fields, m.seen = p, section, append(m.fields[:0], *l...), *seen
+	}
+}
+
+// Forget lets go of what is remembered; its room is kept.
+func (m *Received) Forget() {
+	clear(m.fields)
+	*m = Received{fields: m.fields[:0]}
+}
+
 func first(have, v []byte) []byte {
 	if have == nil {
 		return v

@@ -34,7 +34,7 @@ type conn struct {
 	at       int // index in shard.conns
 	address  netip.Prefix
 
-	rd      *http1.Reader
+	rd      *reading
 	x       *exchange // the request being served; nil between requests
 	reading *exchange // of a request whose head is not whole yet
 	idle    bool      // waiting for a request
@@ -159,7 +159,7 @@ func (c *conn) end() error {
 func (c *conn) begin(x *exchange, bad *http1.Malformed) {
 	x.Exchange.Reset()
 	x.Req, x.Refusal = &x.req, bad
-	x.Peer, x.TLS, x.Carrier = c.peer, c.tls, c
+	x.Peer, x.TLS, x.Carrier, x.Before = c.peer, c.tls, c, &c.rd.before
 	x.Started = time.Now()
 	x.send = sender{c: c}
 	c.x, c.served, c.started, c.failed = x, false, false, nil

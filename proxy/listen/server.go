@@ -49,7 +49,7 @@ type Server struct {
 	fast      *fasthttp.Server
 	clock     clock
 	exchanges sync.Pool
-	readers   sync.Pool // *http1.Reader
+	readers   sync.Pool // *reading
 	settings  atomic.Pointer[settings]
 	listeners []*listener
 	reg       registry
@@ -79,7 +79,7 @@ func New(h Handler, set Settings, log *slog.Logger) (*Server, error) {
 	s := &Server{handler: h, log: log, napAfter: napAfter}
 	s.clock.start = time.Now()
 	s.exchanges.New = func() any { return new(exchange) }
-	s.readers.New = func() any { return http1.NewReader(nil, http1.Limits{}) }
+	s.readers.New = func() any { return &reading{Reader: http1.NewReader(nil, http1.Limits{})} }
 	s.fast = &fasthttp.Server{
 		Handler:                       s.handle,
 		Concurrency:                   1 << 20, // connections are bounded by the registry
@@ -314,14 +314,21 @@ func (c *conn) source() io.Reader {
 	return c.Conn
 }
 
+// reading is what a connection needs to read requests, while it does not rest in the parking.
+type reading struct {
+	*http1.Reader
+	before headers.Received
+}
+
 // attend has fasthttp run the connection until it ends or goes to the parking.
 func (s *Server) attend(c *conn) {
 	for {
-		c.rd = s.readers.Get().(*http1.Reader)
+		c.rd = s.readers.Get().(*reading)
 		c.rd.SetLimits(s.settings.Load().Limits.heads())
 		c.rd.Reset(c.source())
 		_ = s.fast.ServeConn(c) // whatever went wrong has been told by Finish
 		c.rd.Reset(nil)
+		c.rd.before.Forget()
 		s.readers.Put(c.rd)
 		c.rd = nil
 		if !c.napping {
