@@ -87,16 +87,30 @@ var steps = [numStates]step{
 	StateSynth:    stepSynth,
 }
 
-// Serve walks the journey and leaves the answer in x.Res. A panic costs this request, never the process.
-func (e *Edge) Serve(x *Exchange) {
-	x.edge, x.gen = e, e.gen.Load()
-	x.Out.Start, x.Out.Generation = x.Started, x.gen.Number
+// waits marks the states in which a journey can wait for somebody else.
+var waits = [numStates]bool{StateFollow: true, StateFetch: true, StateTunnel: true}
+
+// Serve walks the journey and leaves the answer in x.Res. With x.Prompt it stops where the journey may have to wait,
+// and reports false: called again without it, it goes on there. A panic costs this request, never the process.
+func (e *Edge) Serve(x *Exchange) (done bool) {
+	if x.at == StateRecv {
+		x.edge, x.gen = e, e.gen.Load()
+		x.Out.Start, x.Out.Generation = x.Started, x.gen.Number
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			e.fell(x, p)
+			done = true
 		}
 	}()
-	for s := StateRecv; s != StateFinish; {
+	for s := x.at; s != StateFinish; {
+		if waits[s] {
+			if x.Prompt {
+				x.at = s
+				return false
+			}
+			x.waited = true
+		}
 		next := steps[s](x)
 		if !legal(s, next) {
 			e.violate(s, next)
@@ -104,11 +118,19 @@ func (e *Edge) Serve(x *Exchange) {
 		}
 		s = next
 	}
-	if x.Out.FirstByte == 0 {
+	if x.Out.FirstByte == 0 && !x.inOnePiece() {
 		x.Out.FirstByte = time.Since(x.Started)
 	}
 	// The answer's lines may lie in the origin's buffers, which are gone by the time of Finish.
 	x.Out.ContentType = x.keepBytes(x.Res.Fields.Get("Content-Type"))
+	return true
+}
+
+// inOnePiece reports whether the answer's first byte leaves with its last: then one reading of the clock serves for
+// both.
+func (x *Exchange) inOnePiece() bool {
+	const piece = 16 << 10
+	return !x.waited && x.Res.Stream == nil && len(x.Res.Bytes) <= piece
 }
 
 // fell answers a request whose journey panicked.
@@ -143,6 +165,9 @@ func (e *Edge) Finish(x *Exchange, sent int64, err error) {
 	o := &x.Out
 	x.note(StateFinish, "", "")
 	o.Duration = time.Since(x.Started)
+	if o.FirstByte == 0 {
+		o.FirstByte = o.Duration
+	}
 	o.Status = x.Res.Status
 	if o.Status != 101 { // a tunnel has counted for itself
 		o.BytesOut = sent

@@ -24,6 +24,7 @@ type Exchange struct {
 	Refusal *http1.Malformed // the door's verdict: the request is answered, never read further
 	Peer    netip.AddrPort
 	TLS     bool
+	Prompt  bool // Serve must not wait
 	Started time.Time
 	Carrier Carrier
 	Before  *headers.Received // the connection's memory of its requests' fields; nil: it has none

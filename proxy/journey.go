@@ -23,6 +23,7 @@ type journey struct {
 
 // course is what is forgotten between two requests.
 type course struct {
+	at   State // where Serve begins, or goes on
 	edge *Edge
 	gen  *Generation
 	plan *Plan
@@ -43,6 +44,7 @@ type course struct {
 	came   time.Time        // when its answer's head, or its failure, was here
 
 	dry    bool // tzero explain: nothing is asked of the origin
+	waited bool // for the origin, or for another request's fill
 	stream stream
 }
 
@@ -66,7 +68,7 @@ type room struct {
 // Reset readies x for a new request; the room of its slices is kept.
 func (x *Exchange) Reset() {
 	x.Req, x.Body, x.Refusal, x.Carrier, x.Before = nil, nil, nil, nil, nil
-	x.Peer, x.TLS, x.Started = netip.AddrPort{}, false, time.Time{}
+	x.Peer, x.TLS, x.Prompt, x.Started = netip.AddrPort{}, false, false, time.Time{}
 	x.Res.reset()
 	steps := x.Out.steps[:0]
 	x.Out = Outcome{}
@@ -84,8 +86,14 @@ func (x *Exchange) note(s State, r Reason, text string) {
 	}
 }
 
-// now is the time, read from the monotonic clock alone: time.Now asks two clocks.
-func (x *Exchange) now() time.Time { return x.Started.Add(time.Since(x.Started)) }
+// now is the time. Until the journey has waited for something, that is when it began: to read the clock at every turn
+// would cost a hit more than its decisions do.
+func (x *Exchange) now() time.Time {
+	if !x.waited {
+		return x.Started
+	}
+	return x.Started.Add(time.Since(x.Started)) // from the monotonic clock alone: time.Now asks two
+}
 
 func (x *Exchange) isHead() bool { return x.Req != nil && string(x.Req.Method) == "HEAD" }
 

@@ -144,11 +144,7 @@ func stepLookup(x *Exchange) State {
 	if x.lookups++; x.lookups == 1 {
 		x.describe(x.plan)
 	}
-	now := x.Started
-	if x.lookups > 1 { // it has waited since
-		now = x.now()
-	}
-	x.look = x.edge.cache.Lookup(&x.want, now)
+	x.look = x.edge.cache.Lookup(&x.want, x.now())
 	o := &x.Out
 	o.CacheReason = Reason(x.look.Reason)
 	note := x.look.Verdict.String()

@@ -100,7 +100,7 @@ func (d *declared) read(fields field.List) {
 				d.media = fields[i].Value
 			}
 		case len("cache-control"):
-			d.controlled = d.controlled || field.EqualFold(name, "cache-control")
+			d.controlled = d.controlled || len(fields[i].Value) >= len("no-transform") && field.EqualFold(name, "cache-control")
 			d.ranged = d.ranged || field.EqualFold(name, "content-range")
 		case len("content-encoding"):
 			d.encoded = d.encoded || field.EqualFold(name, "content-encoding")
@@ -136,20 +136,32 @@ func newTypeSet(list []string) typeSet {
 
 // judge looks a media type up.
 func (s *typeSet) judge(t []byte, mode Mode) Verdict {
-	var buf [maxType]byte
 	if at := indexByte(t, ';'); at >= 0 {
 		t = t[:at]
 	}
 	if t = field.TrimOWS(t); len(t) > maxType {
 		return UnfitType
 	}
-	for i, c := range t {
+	for _, c := range t {
+		if 'A' <= c && c <= 'Z' { // nearly nobody writes them so
+			var buf [maxType]byte
+			return s.judgeLower(appendLower(buf[:0], t), mode)
+		}
+	}
+	return s.judgeLower(t, mode)
+}
+
+func appendLower(dst, t []byte) []byte {
+	for _, c := range t {
 		if 'A' <= c && c <= 'Z' {
 			c += 'a' - 'A'
 		}
-		buf[i] = c
+		dst = append(dst, c)
 	}
-	t = buf[:len(t)]
+	return dst
+}
+
+func (s *typeSet) judgeLower(t []byte, mode Mode) Verdict {
 	switch {
 	case string(t) == "text/event-stream":
 		if mode == On {

@@ -121,6 +121,9 @@ func (s *Server) admit(nc net.Conn, l *listener) {
 	}
 	s.counters.accepted.Add(1)
 	s.conns.Add(1)
+	if l.tls == nil && !s.behindBalancer(c, l, set) && c.sock != nil && c.loop.put(c) {
+		return
+	}
 	go s.serve(c, l)
 }
 

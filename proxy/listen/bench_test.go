@@ -15,11 +15,12 @@ import (
 // stored answers everything with the same kibibyte: what is measured is the connection's side alone.
 type stored struct{ content []byte }
 
-func (s *stored) Serve(x *proxy.Exchange) {
+func (s *stored) Serve(x *proxy.Exchange) bool {
 	r := &x.Res
 	r.Status, r.Bytes, r.Length = 200, s.content, int64(len(s.content))
 	r.Fields.Add(benchDate, benchDateValue)
 	r.Fields.Add(benchType, benchTypeValue)
+	return true
 }
 
 func (*stored) Finish(*proxy.Exchange, int64, error) {}

@@ -38,19 +38,23 @@ type conn struct {
 	x       *exchange // the request being served; nil between requests
 	reading *exchange // of a request whose head is not whole yet
 	idle    bool      // waiting for a request
-	napping bool      // leaves fasthttp to wait in the parking
-	parked  bool      // was in the parking before: the kernel's set knows its descriptor
-	spot    int       // its descriptor while it is parked; -1
+	napping bool      // leaves fasthttp to rest in a loop
+	loop    *loop     // where it rests
+	spot    int       // its descriptor while it is the loop's; -1
+	prompt  bool      // its loop serves it: nothing may wait
+	busy    bool      // its loop has answered a request of it since it woke
 	parting error     // why a ride has left the lane for good
 
 	token   []byte // what fasthttp still has to read of the stand-in head
-	served  bool   // the request in x has walked its journey
+	walked  bool   // the request in x has walked its journey
+	served  bool   // and its answer is fasthttp's to send
 	last    bool   // no request follows
 	refused bool   // input is left unread on purpose: linger before closing
 	taken   bool   // the carrier's user spoke on the connection itself; fasthttp's answer is dropped
-	started bool   // the answer's head was written
+	started bool   // the answer's head was written, or is on its way
 	failed  error  // why the answer did not go out whole
 	aborted atomic.Bool
+	warm    atomic.Bool // rests with buffers
 
 	in, out watch
 	up      uploading
@@ -66,6 +70,7 @@ type conn struct {
 
 func newConn(s *Server, nc net.Conn, secure bool) *conn {
 	c := &conn{Conn: nc, raw: nc, srv: s, tls: secure, spot: -1}
+	c.loop = s.loops[s.next.Add(1)%uint32(len(s.loops))]
 	if !secure {
 		c.sock = newSocket(nc)
 	}
@@ -130,7 +135,7 @@ var (
 // none follows.
 func (c *conn) Read(p []byte) (int, error) {
 	if len(c.token) == 0 {
-		if c.x != nil || c.last { // fasthttp has no business reading inside a request
+		if inside := c.x != nil; inside && c.served || !inside && c.last { // fasthttp has no business reading then
 			return 0, io.EOF
 		}
 		if err := c.drive(); err != nil {
@@ -160,9 +165,9 @@ func (c *conn) begin(x *exchange, bad *http1.Malformed) {
 	x.Exchange.Reset()
 	x.Req, x.Refusal = &x.req, bad
 	x.Peer, x.TLS, x.Carrier, x.Before = c.peer, c.tls, c, &c.rd.before
-	x.Started = time.Now()
+	x.Started = c.srv.clock.time()
 	x.send = sender{c: c}
-	c.x, c.served, c.started, c.failed = x, false, false, nil
+	c.x, c.walked, c.served, c.started, c.failed = x, false, false, false, nil
 	switch {
 	case bad != nil:
 		c.last, c.refused = true, true
@@ -217,7 +222,10 @@ func (c *conn) write(head, body []byte) (n int, err error) {
 		k, err = c.writePieces(body)
 		n += k
 	}
-	if err != nil {
+	switch {
+	case err == errDry:
+		return n, err
+	case err != nil:
 		c.last, c.failed = true, err
 		return n, err
 	}
@@ -334,7 +342,7 @@ func (c *conn) settleBody() {
 // (RFC 9112 §9.6).
 func (c *conn) Close() error {
 	if c.napping {
-		return nil // fasthttp lets go; the parking takes over
+		return nil // fasthttp lets go; a loop takes over
 	}
 	if c.reading != nil {
 		c.srv.exchanges.Put(c.reading)

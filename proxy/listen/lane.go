@@ -17,18 +17,22 @@ import (
 // drive serves requests until one is fasthttp's (nil), or none follows (an error).
 func (c *conn) drive() error {
 	for {
-		if c.sock != nil {
+		switch {
+		case c.x != nil || c.reading != nil || c.parting != nil: // left over by a loop
+		case c.sock != nil:
 			if err := c.sock.ride(c.rideFn); err != nil {
 				if again, err := c.woke(err); !again {
 					return err
 				}
 				continue
 			}
-		} else if err := c.await(); err != nil {
-			if again, err := c.woke(err); !again {
-				return err
+		default:
+			if err := c.await(); err != nil {
+				if again, err := c.woke(err); !again {
+					return err
+				}
+				continue
 			}
-			continue
 		}
 		// What the ride cannot do waits: the rest of a head, content, a change of protocol.
 		switch {
@@ -48,10 +52,20 @@ func (c *conn) drive() error {
 	}
 }
 
-// ride serves the requests that are here. It runs inside the poller's callback: false waits for more, true
-// leaves the lane, with c.x for a request that has to be served outside, or c.parting for the end.
+// What one connection may have of a loop before it gets a goroutine of its own, so that the others need not wait:
+// requests in one turn, and bytes of content.
+const (
+	maxTurn   = 32
+	largeTurn = 256 << 10
+)
+
+// ride serves the requests that are here. It runs inside the poller's callback, or for a loop: false waits for more,
+// true leaves the lane, with c.x for a request that has to be served outside, or c.parting for the end.
 func (c *conn) ride() bool {
-	for {
+	for n := 0; ; n++ {
+		if c.prompt && n == maxTurn {
+			return true
+		}
 		switch err := c.await(); err {
 		case nil:
 		case errDry:
@@ -74,7 +88,9 @@ func (c *conn) ride() bool {
 			c.parting = io.EOF
 			return true
 		}
-		c.sock.trusting = true
+		if c.busy = c.prompt; !c.prompt {
+			c.sock.trusting = true
+		}
 	}
 }
 
@@ -83,7 +99,7 @@ func (c *conn) await() error {
 	if len(c.rd.Buffered()) > 0 {
 		return nil
 	}
-	if !c.idle {
+	if !c.idle && !c.prompt {
 		c.idle = true
 		c.in.enter(phaseIdle, c.srv.clock.now())
 	}
@@ -171,12 +187,20 @@ func (c *conn) leaveIdle() bool {
 // to fasthttp and reports false.
 func (c *conn) answer() bool {
 	x := c.x
-	c.serve()
-	if c.taken || !direct(&x.Res, x.req.Minor) {
+	if !c.walked && !c.serve() {
+		return false
+	}
+	switch {
+	case c.taken || !direct(&x.Res, x.req.Minor):
 		c.served, c.token = true, standIn
+		return false
+	case c.prompt && (x.Res.Stream != nil && !x.Res.NoBody || len(x.Res.Bytes) > largeTurn):
 		return false
 	}
 	err := c.sendDirect(&x.Res)
+	if err == errDry {
+		return false
+	}
 	if err != nil {
 		c.last = true
 		c.refused = c.failed == nil // what the client has sent behind this request
@@ -185,10 +209,14 @@ func (c *conn) answer() bool {
 	return true
 }
 
-// serve walks the journey.
-func (c *conn) serve() {
+// serve walks the journey; false where a loop cannot wait for its end.
+func (c *conn) serve() bool {
 	x := c.x
-	c.srv.handler.Serve(&x.Exchange)
+	x.Prompt = c.prompt
+	if !c.srv.handler.Serve(&x.Exchange) {
+		return false
+	}
+	c.walked = true
 	if x.Body != nil && !x.body.Done() {
 		// What is left of the content would have to be read before the next request. Its size is the
 		// client's choice, so the connection ends instead.
@@ -197,6 +225,7 @@ func (c *conn) serve() {
 	if x.Res.Close || c.srv.draining.Load() {
 		c.last = true
 	}
+	return true
 }
 
 // direct reports whether an answer is the lane's to send: all but chunks are.
@@ -211,6 +240,9 @@ const inline = 16 << 10
 // connection: an HTTP/1.0 client knows no chunks (RFC 9112 §6.3).
 func (c *conn) sendDirect(res *proxy.Response) error {
 	x := c.x
+	if c.started {
+		return c.sendRest(res)
+	}
 	c.started = true
 	c.holds = pinned{res.Object, res.Holds}
 	if res.Stream != nil {
@@ -226,6 +258,17 @@ func (c *conn) sendDirect(res *proxy.Response) error {
 	}
 	n, err := x.send.Write(res.Bytes)
 	x.send.sent = int64(n)
+	return err
+}
+
+// sendRest goes on with an answer of which a loop could send a part.
+func (c *conn) sendRest(res *proxy.Response) error {
+	rest := c.sock.rest
+	c.sock.rest = vector{}
+	n, err := c.write(rest.head, rest.body)
+	if !res.NoBody {
+		c.x.send.sent = int64(max(0, len(res.Bytes)-(len(rest.head)+len(rest.body)-n)))
+	}
 	return err
 }
 

@@ -44,7 +44,22 @@ type finished struct {
 	aborted bool
 }
 
-func (e *echo) Serve(x *proxy.Exchange) {
+func (e *echo) Serve(x *proxy.Exchange) (done bool) {
+	if p := path(x); x.Prompt && (p == "/early" || p == "/wait" || p == "/upgrade") {
+		return false
+	}
+	e.answer(x)
+	return true
+}
+
+func path(x *proxy.Exchange) string {
+	if x.Refusal != nil {
+		return ""
+	}
+	return string(x.Req.Path)
+}
+
+func (e *echo) answer(x *proxy.Exchange) {
 	r := &x.Res
 	r.Fields.AddString("Date", "Mon, 23 Nov 2026 10:00:00 GMT")
 	if x.Refusal != nil {
@@ -105,11 +120,7 @@ func (e *echo) GiveUp() {}
 func (e *echo) Finish(x *proxy.Exchange, sent int64, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	path := ""
-	if x.Refusal == nil {
-		path = string(x.Req.Path)
-	}
-	e.finished = append(e.finished, finished{path, x.Res.Status, sent, err != nil})
+	e.finished = append(e.finished, finished{path(x), x.Res.Status, sent, err != nil})
 }
 
 func (e *echo) last(t *testing.T) finished {
@@ -179,7 +190,7 @@ func startWith(t *testing.T, h Handler, change func(*Settings), nap int64) (*Ser
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		if n := s.parking.len(); n != 0 {
+		if n := s.resting(); n != 0 {
 			t.Errorf("%d connections are still parked", n)
 		}
 	})

@@ -8,11 +8,49 @@ import (
 )
 
 // napAfter is how long a connection waits for its next request in its goroutine, in ms. Then the sweeper sets a
-// read deadline that has gone by; the connection tells fasthttp that it has ended, and waits in the parking
-// instead, without a goroutine and without buffers.
+// read deadline that has gone by; the connection tells fasthttp that it has ended, and waits in a loop instead. As
+// long does one that rests in a loop keep its buffers.
 const napAfter = 1000
 
-// wake goes on with a connection that has left the parking because something came. It is no request yet, so that
+// serveHere serves, in the loop's goroutine, what a resting connection has sent. It leaves for a goroutine when
+// something would have to wait. more: what its client sends may be about to end.
+func (s *Server) serveHere(c *conn, more bool) {
+	if c.sock == nil {
+		c.loop.release(c)
+		s.wake(c)
+		return
+	}
+	c.fetchReading()
+	c.prompt = true
+	over := c.sock.rideOn(c.spot, more, c.rideFn)
+	c.prompt = false
+	if !over {
+		c.settle()
+		return
+	}
+	if c.parting == nil || c.refused {
+		c.loop.release(c)
+		go s.attend(c) // it goes on where the ride has ended
+		return
+	}
+	c.loop.forget(c)
+	_ = c.Close()
+	c.stow()
+	s.conns.Done()
+}
+
+// settle has a connection rest in its loop. Without a request in between it has been idle for as long as before.
+func (c *conn) settle() {
+	if c.busy {
+		c.busy = false
+		c.in.enter(phaseParked, c.srv.clock.now())
+		return
+	}
+	_, _, word := c.in.read(0)
+	c.in.move(word, phaseParked)
+}
+
+// wake goes on with a connection that has left its loop because something came. It is no request yet, so that
 // the connection has been idle for as long as before: the pieces of a TLS record keep nobody here.
 func (s *Server) wake(c *conn) {
 	c.wakeIdle()
@@ -29,11 +67,20 @@ func (c *conn) wakeIdle() {
 // endParked ends those of the connections that are still parked, and returns how many.
 func (s *Server) endParked(cs []*conn) (n int) {
 	for _, c := range cs {
-		if s.parking.claim(c) {
+		if c.loop.claim(c) {
 			_ = c.Close()
+			c.stow()
 			s.conns.Done()
 			n++
 		}
+	}
+	return n
+}
+
+// resting counts the connections that rest without buffers.
+func (s *Server) resting() (n int) {
+	for _, l := range s.loops {
+		n += int(l.n.Load())
 	}
 	return n
 }
@@ -50,7 +97,7 @@ func (s *Server) release(ctx context.Context) {
 			return
 		case <-t.C:
 		}
-		n := s.parking.len()
+		n := s.resting()
 		if resting := n <= before+crowd/10; resting && n >= released+crowd {
 			runtime.GC() // pools keep what they hold for one collection
 			debug.FreeOSMemory()

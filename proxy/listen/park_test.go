@@ -55,12 +55,12 @@ func (c *client) get(path, want string) error {
 func parked(t *testing.T, s *Server, n int) {
 	t.Helper()
 	for range 400 {
-		if s.parking.len() == n {
+		if s.resting() == n {
 			return
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	t.Fatalf("%d connections are parked, not %d", s.parking.len(), n)
+	t.Fatalf("%d connections are parked, not %d", s.resting(), n)
 }
 
 func TestParkedConnectionGoesOn(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -27,7 +28,9 @@ import (
 
 // Handler walks an exchange's journey.
 type Handler interface {
-	Serve(x *proxy.Exchange)
+	// Serve leaves the answer in x.Res. With x.Prompt it returns false where it would have to wait, and is called again
+	// without.
+	Serve(x *proxy.Exchange) (done bool)
 	// Finish is told when the last byte was sent or could not be; sent counts content bytes.
 	Finish(x *proxy.Exchange, sent int64, err error)
 	// GiveUp is told when the drain has cut the connections that were left: whoever still waits for an origin on their
@@ -53,8 +56,9 @@ type Server struct {
 	settings  atomic.Pointer[settings]
 	listeners []*listener
 	reg       registry
-	parking   *parking // of idle connections
-	napAfter  int64    // ms
+	loops     []*loop       // where connections rest; as many as processors
+	next      atomic.Uint32 // the loop of the next connection
+	napAfter  int64         // ms
 	accepting acceptState
 	draining  atomic.Bool
 	counters  counters
@@ -78,6 +82,7 @@ type listener struct {
 func New(h Handler, set Settings, log *slog.Logger) (*Server, error) {
 	s := &Server{handler: h, log: log, napAfter: napAfter}
 	s.clock.start = time.Now()
+	s.clock.advance(s.clock.start)
 	s.exchanges.New = func() any { return new(exchange) }
 	s.readers.New = func() any { return &reading{Reader: http1.NewReader(nil, http1.Limits{})} }
 	s.fast = &fasthttp.Server{
@@ -102,10 +107,14 @@ func New(h Handler, set Settings, log *slog.Logger) (*Server, error) {
 		}
 		s.listeners = append(s.listeners, l)
 	}
-	var err error
-	if s.parking, err = newParking(); err != nil {
-		s.closeListeners()
-		return nil, err
+	for range runtime.GOMAXPROCS(0) {
+		l, err := newLoop(s.serveHere)
+		if err != nil {
+			s.closeListeners()
+			s.closeLoops()
+			return nil, err
+		}
+		s.loops = append(s.loops, l)
 	}
 	s.settings.Store(withDefaults(set))
 	return s, nil
@@ -200,7 +209,9 @@ func (s *Server) Run(ctx context.Context, patience func() (think, grace time.Dur
 	work, stop := context.WithCancel(context.Background())
 	var loops errgroup.Group
 	loops.Go(func() error { s.tick(work); return nil })
-	loops.Go(func() error { return s.parking.run(s.wake) })
+	for _, l := range s.loops {
+		loops.Go(l.run)
+	}
 	loops.Go(func() error { s.release(work); return nil })
 	var accepts errgroup.Group
 	for _, l := range s.listeners {
@@ -210,8 +221,14 @@ func (s *Server) Run(ctx context.Context, patience func() (think, grace time.Dur
 	s.drain(patience())
 	err := accepts.Wait()
 	stop()
-	s.parking.close()
+	s.closeLoops()
 	return errors.Join(err, loops.Wait())
+}
+
+func (s *Server) closeLoops() {
+	for _, l := range s.loops {
+		l.close()
+	}
 }
 
 func (s *Server) closeListeners() {
@@ -314,29 +331,47 @@ func (c *conn) source() io.Reader {
 	return c.Conn
 }
 
-// reading is what a connection needs to read requests, while it does not rest in the parking.
+// reading is what a connection needs to read requests, unless it has rested for a while.
 type reading struct {
 	*http1.Reader
 	before headers.Received
 }
 
-// attend has fasthttp run the connection until it ends or goes to the parking.
+// fetchReading has c ready to read requests.
+func (c *conn) fetchReading() {
+	if c.rd != nil {
+		return
+	}
+	c.rd = c.srv.readers.Get().(*reading)
+	c.rd.SetLimits(c.srv.settings.Load().Limits.heads())
+	c.rd.Reset(c.source())
+	c.warm.Store(true)
+}
+
+// stow gives back what fetchReading has brought.
+func (c *conn) stow() {
+	if c.rd == nil {
+		return
+	}
+	c.rd.Reset(nil)
+	c.rd.before.Forget()
+	c.srv.readers.Put(c.rd)
+	c.rd = nil
+	c.warm.Store(false)
+}
+
+// attend has fasthttp run the connection, in a goroutine of its own, until it ends or goes to rest in a loop.
 func (s *Server) attend(c *conn) {
 	for {
-		c.rd = s.readers.Get().(*reading)
-		c.rd.SetLimits(s.settings.Load().Limits.heads())
-		c.rd.Reset(c.source())
+		c.fetchReading()
 		_ = s.fast.ServeConn(c) // whatever went wrong has been told by Finish
-		c.rd.Reset(nil)
-		c.rd.before.Forget()
-		s.readers.Put(c.rd)
-		c.rd = nil
+		c.stow()
 		if !c.napping {
 			s.conns.Done()
 			return
 		}
 		c.napping = false
-		if s.parking.park(c) {
+		if c.loop.put(c) {
 			return // c is no longer ours
 		}
 		c.wakeIdle()

@@ -57,13 +57,14 @@ type slab struct {
 	body []byte
 }
 
-func (h *slab) Serve(x *proxy.Exchange) {
+func (h *slab) Serve(x *proxy.Exchange) bool {
 	r := &x.Res
 	r.Status, r.Bytes, r.Length = 200, h.body, int64(len(h.body))
 	r.Holds = r.Length
 	for _, c := range x.Req.Path {
 		r.Object = r.Object*31 + uint64(c)
 	}
+	return true
 }
 
 func TestSlowReadersKeepNoMoreThanTheirShare(t *testing.T) {

@@ -27,6 +27,7 @@ type socket struct {
 	lender      http1.Lender
 	in          transfer
 	out         vector
+	rest        vector                // what send has left unsent for a loop
 	lazy, write func(fd uintptr) bool // made once, so that a call allocates nothing
 	serve       func() bool
 	rideFn      func(fd uintptr) bool
@@ -35,6 +36,7 @@ type socket struct {
 	fd          uintptr
 	dry         bool // nothing is left to read until the poller says otherwise
 	trusting    bool // a short read counts as an empty queue
+	looped      bool // riding for a loop, which cannot wait
 	moved       bool // something was written since it waited last
 }
 
@@ -50,8 +52,8 @@ type vector struct {
 	err        syscall.Errno
 }
 
-// errDry tells that a riding read would have to wait.
-var errDry = errors.New("nothing to read just now")
+// errDry tells that a riding read, or a write for a loop, would have to wait.
+var errDry = errors.New("not without waiting")
 
 func newSocket(nc net.Conn) *socket {
 	sc, ok := nc.(*net.TCPConn)
@@ -131,6 +133,15 @@ func (s *socket) ride(serve func() bool) error {
 	return err
 }
 
+// rideOn calls serve for a loop that has been told of descriptor fd, once: what comes later, the loop is told of
+// again, the end of the client's sending included. Where that may have come already, wary has no short read trusted.
+func (s *socket) rideOn(fd int, wary bool, serve func() bool) bool {
+	s.fd, s.riding, s.dry, s.trusting, s.looped = uintptr(fd), true, false, !wary, true
+	over := serve()
+	s.riding, s.trusting, s.looped = false, false, false
+	return over
+}
+
 func (s *socket) woken(fd uintptr) bool {
 	s.fd, s.riding, s.dry = fd, true, false
 	return s.serve()
@@ -150,6 +161,10 @@ func (s *socket) send(head, body []byte, blocked func(moved bool) bool) (int, er
 		}
 		k := min(n, len(head))
 		head, body = head[k:], body[n-k:]
+		if s.looped {
+			s.rest = vector{head: head, body: body}
+			return n, errDry
+		}
 	}
 	s.out, s.blocked, s.moved = vector{head: head, body: body}, blocked, false
 	err := s.raw.Write(s.write)

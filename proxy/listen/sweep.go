@@ -48,7 +48,9 @@ func (s *Server) sweep() {
 		case p == phaseParked && lasted > idle:
 			s.counters.overdue[phaseIdle].Add(1)
 			parked = append(parked, c)
-		case p == phaseIdle && lasted > s.napAfter && lasted <= idle && !s.draining.Load() && s.parking.takes(c) && c.in.move(word, phaseNap):
+		case p == phaseParked && lasted > s.napAfter && c.warm.Load():
+			c.loop.cool(c)
+		case p == phaseIdle && lasted > s.napAfter && lasted <= idle && !s.draining.Load() && takes(c) && c.in.move(word, phaseNap):
 			_ = c.raw.SetReadDeadline(past)
 		}
 		if (p == phaseIdle && lasted > idle || p == phaseHead && lasted > head ||
