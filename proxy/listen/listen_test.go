@@ -168,7 +168,7 @@ func start(t *testing.T, h Handler, change func(*Settings)) (*Server, string) {
 	return startWith(t, h, change, napAfter)
 }
 
-// startWith is start for a server whose idle connections are parked after nap milliseconds.
+// startWith is start for a server whose idle connections let go of their goroutines and buffers after nap milliseconds.
 func startWith(t *testing.T, h Handler, change func(*Settings), nap int64) (*Server, string) {
 	t.Helper()
 	set := Settings{Listeners: []Config{{Address: "127.0.0.1:0"}}, Limits: DefaultLimits()}
@@ -190,8 +190,8 @@ func startWith(t *testing.T, h Handler, change func(*Settings), nap int64) (*Ser
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		if n := s.resting(); n != 0 {
-			t.Errorf("%d connections are still parked", n)
+		if n := s.cold(); n != 0 {
+			t.Errorf("%d connections are still resting", n)
 		}
 	})
 	return s, s.Addrs()[0].String()

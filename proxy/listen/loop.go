@@ -15,7 +15,7 @@ import (
 // the set reports. A request that has to wait, for the origin or for more of itself, leaves with its connection for a
 // goroutine. The set's descriptor lies in the runtime's poller, so that waiting for it costs no thread.
 //
-// A connection is the loop's from put until claim, release or its end. While it rests its phase is phaseParked, and
+// A connection is the loop's from put until claim, release or its end. While it rests its phase is phaseResting, and
 // only under mu does it leave that phase: for the loop's goroutine, which serves it, or for somebody's claim.
 type loop struct {
 	fd     int
@@ -89,7 +89,7 @@ func (l *loop) add(c *conn, fd int) bool {
 	c.spot = fd
 	l.spots[fd] = c
 	l.n.Add(1)
-	c.in.move(word, phaseParked)
+	c.in.move(word, phaseResting)
 	return true
 }
 
@@ -97,7 +97,7 @@ func (l *loop) add(c *conn, fd int) bool {
 func (l *loop) claim(c *conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if p, _, word := c.in.read(0); c.spot < 0 || p != phaseParked || !c.in.move(word, phaseQuiet) {
+	if p, _, word := c.in.read(0); c.spot < 0 || p != phaseResting || !c.in.move(word, phaseQuiet) {
 		return false
 	}
 	if c.rd == nil {
@@ -124,7 +124,7 @@ func (l *loop) forget(c *conn) {
 func (l *loop) cool(c *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if p, _, _ := c.in.read(0); c.spot >= 0 && p == phaseParked && c.rd != nil {
+	if p, _, _ := c.in.read(0); c.spot >= 0 && p == phaseResting && c.rd != nil {
 		c.stow()
 		l.n.Add(1)
 	}
@@ -175,7 +175,7 @@ func (l *loop) collect(events []unix.EpollEvent) []woken {
 		if c == nil {
 			continue
 		}
-		if p, _, word := c.in.read(0); p != phaseParked || !c.in.move(word, phaseQuiet) {
+		if p, _, word := c.in.read(0); p != phaseResting || !c.in.move(word, phaseQuiet) {
 			continue
 		}
 		if c.rd == nil {

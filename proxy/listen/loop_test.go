@@ -210,11 +210,11 @@ func TestReturnsToTheLoop(t *testing.T) {
 		if err := c.get("/wait", "waited"); err != nil {
 			t.Fatal(err)
 		}
-		parked(t, s, 1)
+		rests(t, s, 1)
 		if err := c.get("/5", string(p.memory[:5])); err != nil {
 			t.Fatal(err)
 		}
-		parked(t, s, 1)
+		rests(t, s, 1)
 	}
 }
 
@@ -287,7 +287,7 @@ func TestDrainOfALoop(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	if n := s.resting(); n != 0 {
+	if n := s.cold(); n != 0 {
 		t.Errorf("%d connections rest", n)
 	}
 }

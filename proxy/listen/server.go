@@ -252,13 +252,13 @@ func (s *Server) drain(think, grace time.Duration) {
 		s.endIdle(think)
 		return s.reg.len()
 	})
-	var parked []*conn
+	var resting []*conn
 	s.reg.each(func(c *conn) {
 		s.counters.cut.Add(1)
 		c.cut()
-		parked = append(parked, c)
+		resting = append(resting, c)
 	})
-	s.endParked(parked)
+	s.endResting(resting)
 	s.handler.GiveUp()
 	s.conns.Wait()
 }
@@ -282,17 +282,17 @@ func (l *listener) stopQueueing() {
 // drain was not told that it is the last: it comes to rest later than the others, and has the same time to think.
 func (s *Server) endIdle(think time.Duration) {
 	now := s.clock.now()
-	var parked []*conn
+	var resting []*conn
 	s.reg.each(func(c *conn) {
 		switch p, lasted, word := c.in.read(now); {
 		case lasted < think.Milliseconds():
-		case p == phaseParked:
-			parked = append(parked, c)
+		case p == phaseResting:
+			resting = append(resting, c)
 		case p == phaseIdle && c.in.poke(word):
 			_ = c.raw.SetReadDeadline(past)
 		}
 	})
-	s.endParked(parked)
+	s.endResting(resting)
 }
 
 // wait returns when left reports 0 or the time is over.

@@ -41,14 +41,14 @@ func (s *Server) sweep() {
 	if s.reg.len() > set.maxConns/10*9 {
 		idle, head = idle/4, head/4
 	}
-	var parked []*conn
+	var resting []*conn
 	s.reg.each(func(c *conn) {
 		p, lasted, word := c.in.read(now)
 		switch {
-		case p == phaseParked && lasted > idle:
+		case p == phaseResting && lasted > idle:
 			s.counters.overdue[phaseIdle].Add(1)
-			parked = append(parked, c)
-		case p == phaseParked && lasted > s.napAfter && c.warm.Load():
+			resting = append(resting, c)
+		case p == phaseResting && lasted > s.napAfter && c.warm.Load():
 			c.loop.cool(c)
 		case p == phaseIdle && lasted > s.napAfter && lasted <= idle && !s.draining.Load() && takes(c) && c.in.move(word, phaseNap):
 			_ = c.raw.SetReadDeadline(past)
@@ -68,7 +68,7 @@ func (s *Server) sweep() {
 			c.gone.fire()
 		}
 	})
-	s.endParked(parked)
+	s.endResting(resting)
 	s.unpin(now, int64(set.Limits.SlowReaders))
 }
 
@@ -99,8 +99,8 @@ func (k *candidate) end() bool {
 	if k.c == nil {
 		return false
 	}
-	if phase(k.word>>56) == phaseParked {
-		return k.c.srv.endParked([]*conn{k.c}) == 1
+	if phase(k.word>>56) == phaseResting {
+		return k.c.srv.endResting([]*conn{k.c}) == 1
 	}
 	if !k.half.poke(k.word) {
 		return false
@@ -118,7 +118,7 @@ func (s *Server) evict(n int) int {
 		var quiet, slow candidate
 		s.reg.sample(64, rand.Uint32(), func(c *conn) bool {
 			p, lasted, word := c.in.read(now)
-			if (p == phaseIdle || p == phaseParked) && lasted > justCame || p == phaseHead && lasted > slowHead {
+			if (p == phaseIdle || p == phaseResting) && lasted > justCame || p == phaseHead && lasted > slowHead {
 				quiet.offer(c, &c.in, lasted, word)
 			}
 			if p, lasted, word := c.out.read(now); p == phaseWriting && lasted > slowRead {

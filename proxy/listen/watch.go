@@ -11,8 +11,8 @@ const (
 	phaseHead                 // inside a request's header section
 	phaseBody                 // waiting for content
 	phaseWriting              // the client has to take what we send
-	phaseNap                  // the sweeper asked it to wait in the parking
-	phaseParked               // it waits there
+	phaseNap                  // the sweeper asked it to wait in a loop
+	phaseResting              // it waits there
 	phasePoked                // the sweeper declared it overdue
 )
 

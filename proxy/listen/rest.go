@@ -43,11 +43,11 @@ func (s *Server) serveHere(c *conn, more bool) {
 func (c *conn) settle() {
 	if c.busy {
 		c.busy = false
-		c.in.enter(phaseParked, c.srv.clock.now())
+		c.in.enter(phaseResting, c.srv.clock.now())
 		return
 	}
 	_, _, word := c.in.read(0)
-	c.in.move(word, phaseParked)
+	c.in.move(word, phaseResting)
 }
 
 // wake goes on with a connection that has left its loop because something came. It is no request yet, so that
@@ -64,8 +64,8 @@ func (c *conn) wakeIdle() {
 	c.in.move(word, phaseIdle) // nobody else moves it: it is in no sweep's hands while it naps
 }
 
-// endParked ends those of the connections that are still parked, and returns how many.
-func (s *Server) endParked(cs []*conn) (n int) {
+// endResting ends those of the connections that are still resting, and returns how many.
+func (s *Server) endResting(cs []*conn) (n int) {
 	for _, c := range cs {
 		if c.loop.claim(c) {
 			_ = c.Close()
@@ -77,8 +77,8 @@ func (s *Server) endParked(cs []*conn) (n int) {
 	return n
 }
 
-// resting counts the connections that rest without buffers.
-func (s *Server) resting() (n int) {
+// cold counts the connections that rest without buffers.
+func (s *Server) cold() (n int) {
 	for _, l := range s.loops {
 		n += int(l.n.Load())
 	}
@@ -97,7 +97,7 @@ func (s *Server) release(ctx context.Context) {
 			return
 		case <-t.C:
 		}
-		n := s.resting()
+		n := s.cold()
 		if resting := n <= before+crowd/10; resting && n >= released+crowd {
 			runtime.GC() // pools keep what they hold for one collection
 			debug.FreeOSMemory()

@@ -15,7 +15,7 @@ import (
 	"github.com/tzero-edge/tzero/internal/conf"
 )
 
-// startNapping runs a server whose idle connections are parked as soon as the sweeper comes by.
+// startNapping runs a server whose idle connections let go of everything as soon as the sweeper comes by.
 func startNapping(t *testing.T, change func(*Settings)) (*Server, string) {
 	t.Helper()
 	return startWith(t, &echo{}, change, 1)
@@ -52,18 +52,18 @@ func (c *client) get(path, want string) error {
 	return err
 }
 
-func parked(t *testing.T, s *Server, n int) {
+func rests(t *testing.T, s *Server, n int) {
 	t.Helper()
 	for range 400 {
-		if s.resting() == n {
+		if s.cold() == n {
 			return
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	t.Fatalf("%d connections are parked, not %d", s.resting(), n)
+	t.Fatalf("%d connections are resting, not %d", s.cold(), n)
 }
 
-func TestParkedConnectionGoesOn(t *testing.T) {
+func TestRestingConnectionGoesOn(t *testing.T) {
 	s, addr := startNapping(t, nil)
 	c := dial(t, addr)
 	for range 3 {
@@ -71,7 +71,7 @@ func TestParkedConnectionGoesOn(t *testing.T) {
 			if err := c.get(path, want); err != nil {
 				t.Fatal(err)
 			}
-			parked(t, s, 1)
+			rests(t, s, 1)
 		}
 	}
 	// A head that comes in pieces wakes it, too.
@@ -85,20 +85,20 @@ func TestParkedConnectionGoesOn(t *testing.T) {
 	}
 }
 
-// TestParkedFromTheStart: a connection that has not said a word is parked like one that has.
-func TestParkedFromTheStart(t *testing.T) {
+// TestRestingFromTheStart: a connection that has not said a word rests like one that has.
+func TestRestingFromTheStart(t *testing.T) {
 	s, addr := startNapping(t, nil)
 	c := dial(t, addr)
-	parked(t, s, 1)
+	rests(t, s, 1)
 	if err := c.get("/", "hello 127.0.0.1"); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func TestParkedClientThatLeavesIsForgotten(t *testing.T) {
+func TestRestingClientThatLeavesIsForgotten(t *testing.T) {
 	s, addr := startNapping(t, nil)
 	c := dial(t, addr)
-	parked(t, s, 1)
+	rests(t, s, 1)
 	c.Close()
 	for range 400 {
 		if s.Stats().Open == 0 {
@@ -110,7 +110,7 @@ func TestParkedClientThatLeavesIsForgotten(t *testing.T) {
 }
 
 // TestHalfClosedClientIsLetGo: the end of a client's sending can come with its last request, and the read that
-// would see it is left out. Its connection ends all the same, when it is to be parked.
+// would see it is left out. Its connection ends all the same, when it comes to rest.
 func TestHalfClosedClientIsLetGo(t *testing.T) {
 	_, addr := startNapping(t, nil)
 	c := dial(t, addr)
@@ -129,13 +129,13 @@ func TestHalfClosedClientIsLetGo(t *testing.T) {
 	}
 }
 
-func TestParkedConnectionsEndInTime(t *testing.T) {
+func TestRestingConnectionsEndInTime(t *testing.T) {
 	s, addr := startNapping(t, func(set *Settings) { set.Limits.IdleTimeout = conf.Duration(700 * time.Millisecond) })
 	c := dial(t, addr)
 	if err := c.get("/", "hello 127.0.0.1"); err != nil {
 		t.Fatal(err)
 	}
-	parked(t, s, 1)
+	rests(t, s, 1)
 	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
 	if _, err := c.br.ReadByte(); !errors.Is(err, io.EOF) {
 		t.Fatal(err)
@@ -145,13 +145,13 @@ func TestParkedConnectionsEndInTime(t *testing.T) {
 	}
 }
 
-// TestParkedConnectionsMakeRoom: at the limit, who is parked longest makes room for who comes.
-func TestParkedConnectionsMakeRoom(t *testing.T) {
+// TestRestingConnectionsMakeRoom: at the limit, who has rested longest makes room for who comes.
+func TestRestingConnectionsMakeRoom(t *testing.T) {
 	s, addr := startNapping(t, func(set *Settings) { set.Limits.Connections = 4 })
 	for range 4 {
 		dial(t, addr)
 	}
-	parked(t, s, 4)
+	rests(t, s, 4)
 	time.Sleep(justCame*time.Millisecond + 4*tick) // by the coarse clock
 	if err := dial(t, addr).get("/", "hello 127.0.0.1"); err != nil {
 		t.Fatal(err)
@@ -192,7 +192,7 @@ func TestNapsLoseNoRequest(t *testing.T) {
 // TestWakingIsNoRequest: what wakes a connection need not become a request, and its idle time goes on.
 func TestWakingIsNoRequest(t *testing.T) {
 	c := new(conn)
-	c.in.enter(phaseParked, 1000)
+	c.in.enter(phaseResting, 1000)
 	c.wakeIdle()
 	if p, lasted, _ := c.in.read(61_000); p != phaseIdle || lasted != 60_000 {
 		t.Errorf("in phase %d for %d ms", p, lasted)
