@@ -50,8 +50,13 @@ func readHead(r *Reader, method []byte) (string, error) {
 	}
 	var q Request
 	err := r.ReadRequest(&q)
+	return said(&q), err
+}
+
+// said is all that a request's head came to.
+func said(q *Request) string {
 	return fmt.Sprintf("%q %q %d %q %q %v %q %d %d %v %v %q\n%s", q.Method, q.Target, q.Form, q.Path, q.Query, q.HasQuery, q.Host,
-		q.Framing, q.Length, q.Close, q.Expect100, q.Upgrade, AppendFields(nil, q.Fields)), err
+		q.Framing, q.Length, q.Close, q.Expect100, q.Upgrade, AppendFields(nil, q.Fields))
 }
 
 func errWord(err error) string {

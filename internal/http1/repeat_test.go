@@ -1,0 +1,606 @@
+package http1
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// cutUp delivers data in pieces: no Read goes beyond the next of the cuts.
+type cutUp struct {
+	data []byte
+	cuts []int // ascending
+	at   int
+}
+
+func (s *cutUp) Read(p []byte) (int, error) {
+	if s.at == len(s.data) {
+		return 0, io.EOF
+	}
+	end := len(s.data)
+	if i, _ := slices.BinarySearch(s.cuts, s.at+1); i < len(s.cuts) {
+		end = min(end, s.cuts[i])
+	}
+	n := copy(p, s.data[s.at:end])
+	s.at += n
+	return n, nil
+}
+
+// lazyCutUp is a cutUp as a LazySource.
+type lazyCutUp struct{ *cutUp }
+
+func (s lazyCutUp) ReadLazy(l Lender) (int, error) {
+	l.Lend()
+	l.Return()
+	return s.Read(l.Lend())
+}
+
+// conversation is what one client sends, and what the gateway does between its requests. It is shorter than the
+// smallest buffer, so that a Reader sees the same pieces wherever it begins.
+type conversation struct {
+	data   []byte
+	cuts   []int
+	lazy   bool
+	limits []Limits // by request; the last holds for all others
+	await  uint32   // bits by request: wait before it
+	idle   uint32   // bits by request: give the buffers back after it
+}
+
+// from returns a source that begins at an offset.
+func (c *conversation) from(at int) (*cutUp, io.Reader) {
+	s := &cutUp{c.data, c.cuts, at}
+	if c.lazy {
+		return s, lazyCutUp{s}
+	}
+	return s, s
+}
+
+// came tells how a Reader came to the fields of a request: - parsed, L parsed and remembered, R recalled.
+func came(q *Request, before uint32) byte {
+	switch q.Section {
+	case 0:
+		return '-'
+	case before:
+		return 'R'
+	}
+	return 'L'
+}
+
+// check reads the conversation with one Reader, and every request of it with a new one, and compares what they
+// found. It returns how many requests were recalled.
+func (c *conversation) check(t *testing.T) (recalled int) {
+	t.Helper()
+	src, all := c.from(0)
+	r := NewReader(all, c.limits[0])
+	var q Request
+	sections := map[uint32]string{}
+	for i := range 1000 {
+		lim := c.limits[min(i, len(c.limits)-1)]
+		if i > 0 && i < len(c.limits) {
+			r.SetLimits(lim)
+		}
+		at := src.at - len(r.Buffered())
+		freshSrc, some := c.from(at)
+		fresh := NewReader(some, lim)
+		if c.await>>(i%32)&1 > 0 && len(r.Buffered()) == 0 {
+			if a, b := r.Await(), fresh.Await(); a != b {
+				t.Fatalf("request %d of %q: waiting: %v, not %v", i, c.data, a, b)
+			}
+		}
+		var want Request
+		number := r.memory.number
+		err, wantErr := r.ReadRequest(&q), fresh.ReadRequest(&want)
+		if !reflect.DeepEqual(err, wantErr) {
+			t.Fatalf("request %d of %q, cut at %v: %v, not %v", i, c.data, c.cuts, err, wantErr)
+		}
+		if err != nil {
+			if bad := (*Malformed)(nil); errors.As(err, &bad) && r.ReadRequest(&q) != err {
+				t.Fatalf("request %d of %q: a refusal that is not final", i, c.data)
+			}
+			return recalled
+		}
+		if want.Section != 0 {
+			t.Fatalf("a first request has section %d", want.Section)
+		}
+		head := said(&want)
+		c.compare(t, i, &q, head)
+		if came(&q, number) == 'R' {
+			recalled++
+		}
+		if text, known := sections[q.Section]; known && q.Section != 0 && text != at0(&q) {
+			t.Fatalf("request %d of %q: section %d is not what it was:\n%s\nnot\n%s", i, c.data, q.Section, at0(&q), text)
+		}
+		sections[q.Section] = at0(&q)
+		size := []int{1, 7, 5000}[i%3]
+		body, wantBody := c.content(r.Body(), size), c.content(fresh.Body(), size)
+		if body != wantBody {
+			t.Fatalf("request %d of %q: content %s, not %s", i, c.data, body, wantBody)
+		}
+		c.compare(t, i, &q, head) // still, with the body read
+		if end, wantEnd := src.at-len(r.Buffered()), freshSrc.at-len(fresh.Buffered()); end != wantEnd {
+			t.Fatalf("request %d of %q ends at %d, not %d", i, c.data, end, wantEnd)
+		}
+		if !r.Body().Done() {
+			return recalled
+		}
+		if c.idle>>(i%32)&1 > 0 {
+			r.Idle()
+		}
+	}
+	t.Fatal("a conversation without end")
+	return 0
+}
+
+func (c *conversation) compare(t *testing.T, i int, q *Request, want string) {
+	t.Helper()
+	if got := said(q); got != want {
+		t.Fatalf("request %d of %q, cut at %v:\n%s\nnot\n%s", i, c.data, c.cuts, got, want)
+	}
+}
+
+// at0 is a field section with the place that it lies in.
+func at0(q *Request) string {
+	place := ""
+	if len(q.Fields) > 0 {
+		place = fmt.Sprintf("%p ", q.Fields[0].Name)
+	}
+	return place + string(AppendFields(nil, q.Fields))
+}
+
+func (c *conversation) content(b *Body, size int) string {
+	buf := make([]byte, size)
+	var out strings.Builder
+	for {
+		n, err := b.Read(buf)
+		out.Write(buf[:n])
+		if err != nil {
+			fmt.Fprintf(&out, " %v %d %v %q", err, b.N(), b.Done(), AppendFields(nil, b.Trailer()))
+			return out.String()
+		}
+	}
+}
+
+var repeatLines = []string{
+	"GET / HTTP/1.1", "GET /a HTTP/1.0", "POST /x?y HTTP/1.1", "GET http://other.example/ HTTP/1.1", "OPTIONS * HTTP/1.1",
+	"HEAD /" + strings.Repeat("p", 60) + " HTTP/1.1", "GET http://a?b HTTP/1.0", "CONNECT a:1 HTTP/1.1",
+}
+
+// repeatSections are field sections with the content that they announce. They are alike, so that taking one for
+// another would show.
+var repeatSections = [][2]string{
+	{"Host: a\r\nCookie: s=1\r\n\r\n"},
+	{"Host: a\r\nCookie: s=2\r\n\r\n"},
+	{"Host: a\r\nContent-Length: 5\r\n\r\n", "hello"},
+	{"Host: a\r\nContent-Length: 6\r\n\r\n", "hello!"},
+	{"Host: a\r\nTransfer-Encoding: chunked\r\n\r\n", "3\r\nabc\r\n0\r\nX: y\r\n\r\n"},
+	{"Host: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n", "\r\n"},
+	{"Host: A.b:80\r\nConnection: keep-alive\r\n\r\n"},
+	{"Host: b\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"},
+	{"Host: b\r\nConnection: close, x\r\n\r\n"},
+	{"Connection: keep-alive\r\n\r\n"},
+	{"Host: a\r\nA: 1\r\nB:\t2 \r\nA:\r\n\r\n"},
+	{"Host: a\r\nA: " + strings.Repeat("a", 70) + "\r\n\r\n"},
+	{"\r\n"},
+}
+
+var repeatLimits = []Limits{{}, {Head: 150}, {Fields: 2}, {Field: 30}, {StartLine: 40}, {Head: 60}}
+
+// script makes a conversation from any bytes: each decides one thing. extra is one more field section.
+type script []byte
+
+func (s *script) next() int {
+	if len(*s) == 0 {
+		return 1
+	}
+	b := (*s)[0]
+	*s = (*s)[1:]
+	return int(b)
+}
+
+func (s *script) pick(n int) int { return s.next() % n }
+
+func (s *script) conversation(extra string) *conversation {
+	c := &conversation{lazy: s.pick(2) == 0, await: uint32(s.next()) * 0x01010101, idle: uint32(s.next()) * 0x01010101}
+	c.limits = []Limits{repeatLimits[max(0, s.pick(2*len(repeatLimits))-len(repeatLimits))]}
+	sections := append(slices.Clone(repeatSections), [2]string{extra[:min(len(extra), 600)] + "\r\n\r\n"})
+	var last [2]string
+	for n := 0; len(*s) > 0 && n < 20; n++ {
+		var m []byte
+		if s.pick(8) == 0 {
+			m = append(m, "\r\n"...)
+		}
+		m = append(m, repeatLines[s.pick(16)/2]...)
+		if n == 0 || s.pick(3) == 0 {
+			last = sections[s.pick(len(sections))]
+		}
+		m = append(append(append(m, "\r\n"...), last[0]...), last[1]...)
+		if s.pick(10) == 0 {
+			const odd = "\r\n\t :,aA0\x00\x80"
+			m[len(m)*s.next()/256] = odd[s.pick(len(odd))]
+		}
+		if len(c.data)+len(m) > smallBuffer-4 {
+			break
+		}
+		for range max(0, s.pick(6)-3) {
+			c.cuts = append(c.cuts, len(c.data)+len(m)*s.next()/256)
+		}
+		c.data = append(c.data, m...)
+		if s.pick(3) > 0 {
+			c.cuts = append(c.cuts, len(c.data))
+		}
+		if len(c.limits) == n+1 && s.pick(4) == 0 {
+			c.limits = append(c.limits, repeatLimits[s.pick(len(repeatLimits))])
+		}
+	}
+	c.data = append(c.data, "\r\n\r\n"...)
+	slices.Sort(c.cuts)
+	return c
+}
+
+// FuzzRepeatedFields: whatever a client repeats, changes and cuts up, its requests are understood as if each had come
+// to a Reader that remembers nothing.
+func FuzzRepeatedFields(f *testing.F) {
+	rnd := rand.New(rand.NewPCG(5, 6))
+	for range 30 {
+		program := make([]byte, 100)
+		for i := range program {
+			program[i] = byte(rnd.Uint32())
+		}
+		f.Add(program, "Host: a\r\nX: y")
+	}
+	f.Fuzz(func(t *testing.T, program []byte, extra string) {
+		s := script(program)
+		s.conversation(extra).check(t)
+	})
+}
+
+func TestRepeatedFieldsAreReadAsNewOnes(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(7, 8))
+	recalled := 0
+	const rounds = 3000
+	for range rounds {
+		program := make([]byte, 30+rnd.IntN(150))
+		for i := range program {
+			program[i] = byte(rnd.Uint32())
+		}
+		s := script(program)
+		recalled += s.conversation("Host: a\r\nX: y").check(t)
+	}
+	if recalled < rounds/2 {
+		t.Errorf("only %d requests were recalled: this proves nothing", recalled)
+	}
+}
+
+// Every byte of a request that repeats another is changed in turn.
+func TestOneByteMakesOtherFields(t *testing.T) {
+	const odd = "\x00\n\r :,a1"
+	for _, s := range repeatSections {
+		one := "POST /x HTTP/1.1\r\n" + s[0] + s[1]
+		for at := range one {
+			for _, c := range []byte(odd) {
+				other := []byte(one)
+				other[at] = c
+				c := conversation{data: slices.Concat([]byte(strings.Repeat(one, 3)), other, []byte(one+"\r\n\r\n")), limits: []Limits{{}}}
+				c.check(t)
+			}
+		}
+	}
+}
+
+// told has a Reader read requests, and says how it came to the fields of each.
+func told(t *testing.T, r *Reader, src *live, texts ...string) string {
+	t.Helper()
+	var q Request
+	var how []byte
+	for _, text := range texts {
+		src.next = []byte(text)
+		before := r.memory.number
+		if err := r.ReadRequest(&q); err != nil {
+			t.Fatalf("%.100q: %v", text, err)
+		}
+		how = append(how, came(&q, before))
+		r.Idle()
+	}
+	return string(how)
+}
+
+func TestWhatIsRemembered(t *testing.T) {
+	try := func(sequence, want string) {
+		t.Helper()
+		src := &live{}
+		r := NewReader(src, Limits{})
+		var texts []string
+		for i, c := range sequence {
+			texts = append(texts, fmt.Sprintf("GET /%d HTTP/1.%d\r\nHost: a\r\nX: %c\r\n\r\n", i, i%2, c))
+		}
+		if got := told(t, r, src, texts...); got != want {
+			t.Errorf("%s: %s, want %s", sequence, got, want)
+		}
+	}
+	try("AAAAAA", "-LRRRR")
+	try("AAABBBAAA", "-LR-LR-LR")
+	try("AAABABA", "-LR-R-R")                         // one that comes in between costs nothing
+	try("ABABABAB", "-LL-R-R-")                       // of two that alternate one is recalled
+	try("ABCDABCDABCDABCD", "-LL-L---R-LL-L--")       // of four hardly any
+	try("ABCDEFGHIJKLMNOPQRS", "-LL-L---L-------L--") // what never repeats is remembered ever more seldom
+	try("ABCDEFGHHHHHHHHHHH", "-LL-L---LRRRRRRRRR")
+}
+
+func TestLargeSectionsAreNotRemembered(t *testing.T) {
+	small, fits, large := sectionOf(t, 1, 100), sectionOf(t, 2, maxRemembered), sectionOf(t, 2, maxRemembered+1)
+	src := &live{}
+	r := NewReader(src, Limits{})
+	if got := told(t, r, src, fits, fits, fits); got != "-LR" {
+		t.Errorf("2 KiB: %s", got)
+	}
+	r.Reset(src)
+	if got := told(t, r, src, large, large, large, large, large); got != "-----" {
+		t.Errorf("one byte more: %s", got)
+	}
+	r.Reset(src)
+	if got := told(t, r, src, small, small, large, large, small); got != "-L--R" {
+		t.Errorf("between small ones: %s", got)
+	}
+	var texts []string
+	for n := range maxRemembered / 4 {
+		n *= 12
+		lines := min(1+n%90, (n+100)/40)
+		texts = append(texts, sectionOf(t, lines, n+100), sectionOf(t, lines, n+100))
+	}
+	r.Reset(src)
+	told(t, r, src, texts...)
+	if n := cap(r.memory.section); n > maxRemembered {
+		t.Errorf("the memory has grown to %d bytes", n)
+	}
+}
+
+// sectionOf returns a request whose field section has so many lines and bytes.
+func sectionOf(t *testing.T, lines, size int) string {
+	t.Helper()
+	s := "Host: a\r\n" + strings.Repeat("X: y\r\n", lines-1) + "Y: "
+	if size -= len(s) + 4; size < 0 {
+		t.Fatal(lines, "lines do not fit")
+	}
+	return "GET / HTTP/1.1\r\n" + s + strings.Repeat("y", size) + "\r\n\r\n"
+}
+
+func TestNewLimitsHoldForRememberedFields(t *testing.T) {
+	text := "GET / HTTP/1.1\r\nHost: a\r\nX: 123456789\r\nY: z\r\n\r\n"
+	for reason, lim := range map[string]Limits{
+		TooManyFields: {Fields: 2}, FieldTooLarge: {Field: 11}, HeadTooLarge: {Head: len(text) - 1}, TargetTooLong: {StartLine: 13},
+	} {
+		src := &live{}
+		r := NewReader(src, Limits{})
+		if got := told(t, r, src, text, text, text); got != "-LR" {
+			t.Fatal(got)
+		}
+		r.SetLimits(lim)
+		src.next = []byte(text)
+		wantMalformed(t, r.ReadRequest(new(Request)), statusOf(reason), reason, text)
+	}
+	src := &live{}
+	r := NewReader(src, Limits{})
+	told(t, r, src, text, text, text)
+	r.SetLimits(Limits{Fields: 3, Field: 12, Head: len(text), StartLine: 14})
+	if got := told(t, r, src, text, text, text); got != "-LR" {
+		t.Errorf("within new limits: %s", got)
+	}
+}
+
+func TestHeadLimitCountsTheLineBeforeRememberedFields(t *testing.T) {
+	const fields = "Host: a\r\nX: y\r\n\r\n"
+	for _, start := range []string{"GET /%s HTTP/1.1\r\n", "\r\nGET /%s HTTP/1.1\r\n", "GET http://b/%s HTTP/1.1\r\n"} {
+		for _, over := range []int{0, 1} {
+			long := strings.Repeat("p", 30+over)
+			lim := Limits{Head: len(fmt.Sprintf(start, long)) + len(fields) - over}
+			src := &live{}
+			r := NewReader(src, lim)
+			short := fmt.Sprintf(start, "") + fields
+			if got := told(t, r, src, short, short, short); got != "-LR" {
+				t.Fatal(got)
+			}
+			src.next = []byte(fmt.Sprintf(start, long) + fields)
+			var q Request
+			err := r.ReadRequest(&q)
+			if over == 1 {
+				wantMalformed(t, err, 431, HeadTooLarge, start)
+			} else if err != nil || q.Section == 0 {
+				t.Errorf("%q: %v, section %d", start, err, q.Section)
+			}
+		}
+	}
+}
+
+// What depends on the request line as well is judged anew for every request.
+func TestRememberedFieldsAreJudgedWithTheirRequestLine(t *testing.T) {
+	first := func(line, fields string) (*Reader, *live) {
+		src := &live{}
+		r := NewReader(src, Limits{})
+		for range 2 {
+			src.next = []byte(line + "\r\n" + fields)
+			if err := r.ReadRequest(new(Request)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, r.Body()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return r, src
+	}
+	refused := func(line, fields, then, reason string) {
+		t.Helper()
+		r, src := first(line, fields)
+		src.next = []byte(then + "\r\n" + fields)
+		wantMalformed(t, r.ReadRequest(new(Request)), statusOf(reason), reason, then)
+	}
+	refused("GET / HTTP/1.0", "X: y\r\n\r\n", "GET / HTTP/1.1", MissingHost)
+	refused("GET / HTTP/1.0", "\r\n", "GET / HTTP/1.1", MissingHost)
+	const chunked, length = "Host: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "Host: a\r\nContent-Length: 0\r\n\r\n"
+	refused("POST / HTTP/1.1", chunked, "POST / HTTP/1.0", EncodingInHTTP10)
+	refused("POST / HTTP/1.1", chunked, "CONNECT a:1 HTTP/1.1", ContentOnConnect)
+	refused("POST / HTTP/1.1", length, "CONNECT a:1 HTTP/1.1", ContentOnConnect)
+	accepted := func(line, fields, then string, want func(q *Request) bool) {
+		t.Helper()
+		r, src := first(line, fields)
+		src.next = []byte(then + "\r\n" + fields)
+		var q Request
+		before := r.memory.number
+		if err := r.ReadRequest(&q); err != nil || came(&q, before) != 'R' {
+			t.Errorf("%q: %v, section %d", then, err, q.Section)
+		}
+		if !want(&q) {
+			t.Errorf("%q after %q: %s", then, line, said(&q))
+		}
+	}
+	const upgrade = "Host: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+	accepted("GET / HTTP/1.1", upgrade, "GET / HTTP/1.0", func(q *Request) bool { return q.Upgrade == nil && q.Close })
+	accepted("GET / HTTP/1.0", upgrade, "GET / HTTP/1.1", func(q *Request) bool { return string(q.Upgrade) == "websocket" && !q.Close })
+	const expect = "Host: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx"
+	accepted("PUT / HTTP/1.1", expect, "PUT / HTTP/1.0", func(q *Request) bool { return !q.Expect100 && q.Length == 1 })
+	accepted("PUT / HTTP/1.0", expect, "PUT / HTTP/1.1", func(q *Request) bool { return q.Expect100 })
+	host := func(want string) func(q *Request) bool {
+		return func(q *Request) bool { return string(q.Host) == want }
+	}
+	accepted("GET / HTTP/1.1", "Host: a\r\n\r\n", "GET http://b/ HTTP/1.1", host("b"))
+	accepted("GET http://b/ HTTP/1.1", "Host: a\r\n\r\n", "GET / HTTP/1.1", host("a"))
+	accepted("GET / HTTP/1.1", "Host: a\r\n\r\n", "\r\nGET / HTTP/1.1", host("a"))
+}
+
+// A Reader that another client has used before knows nothing of it.
+func TestResetForgetsTheFields(t *testing.T) {
+	text := "GET / HTTP/1.1\r\nHost: a\r\nCookie: secret\r\n\r\n"
+	src := &live{}
+	r := NewReader(src, Limits{})
+	told(t, r, src, text, text, text)
+	number := r.memory.number
+	r.Reset(nil)
+	for _, f := range r.memory.fields[:cap(r.memory.fields)] {
+		if f.Name != nil || f.Value != nil {
+			t.Fatal("a line is left")
+		}
+	}
+	if r.memory.note.host != nil || len(r.memory.section) > 0 {
+		t.Error("something is left")
+	}
+	r.Reset(src)
+	if got := told(t, r, src, text, text, text); got != "-LR" {
+		t.Errorf("the next client: %s", got)
+	}
+	if r.memory.number == number {
+		t.Error("two clients' fields have one number")
+	}
+}
+
+func TestRememberedFieldsInPieces(t *testing.T) {
+	one := "GET /1 HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n"
+	for cut := range len(one) {
+		c := conversation{data: []byte(strings.Repeat(one, 5)), limits: []Limits{{}}}
+		for i := range 5 {
+			c.cuts = append(c.cuts, i*len(one)+cut)
+		}
+		c.check(t)
+		c.idle, c.lazy = 1<<32-1, true
+		c.check(t)
+	}
+	c := conversation{data: []byte(strings.Repeat(one, 5)), limits: []Limits{{}}}
+	if n := c.check(t); n != 3 {
+		t.Errorf("%d of five in one piece were recalled, want 3", n)
+	}
+}
+
+// The fields stay what they are while the body is read, and the buffers go to others in between.
+func TestRememberedFieldsOutliveTheBuffers(t *testing.T) {
+	text := "POST /p HTTP/1.1\r\nHost: a\r\nX: y\r\nContent-Length: 50000\r\n\r\n"
+	content := bytes.Repeat([]byte("0123456789"), 5000)
+	src := &live{}
+	r := NewReader(src, Limits{})
+	var q Request
+	for i := range 6 {
+		src.next = append([]byte(text), content...)
+		if err := r.ReadRequest(&q); err != nil {
+			t.Fatal(err)
+		}
+		want := said(&q)
+		if body, err := io.ReadAll(r.Body()); err != nil || !bytes.Equal(body, content) {
+			t.Fatal(len(body), err)
+		}
+		if got := said(&q); got != want || string(q.Host) != "a" {
+			t.Fatalf("request %d: with its body read it is\n%s\nnot\n%s", i, got, want)
+		}
+		r.Idle()
+		for _, n := range []int{smallBuffer, largeBuffer} { // somebody else's
+			b := take(n)
+			copy(b, bytes.Repeat([]byte("\r\nX: z"), n/6))
+			give(b)
+		}
+	}
+	if q.Section != 1 {
+		t.Error("nothing was recalled")
+	}
+}
+
+// fieldsTurn gives requests of one length in turn, whole with every Read.
+type fieldsTurn struct {
+	texts [][]byte
+	at    int
+}
+
+func (s *fieldsTurn) Read(p []byte) (int, error) {
+	s.at = (s.at + 1) % len(s.texts)
+	return copy(p, s.texts[s.at]), nil
+}
+
+// turns returns n requests of a browser that differ in their fields.
+func turns(n int) *fieldsTurn {
+	s := &fieldsTurn{}
+	for i := range n {
+		s.texts = append(s.texts, []byte(strings.Replace(browserRequest, "8f2c1b7e9d3a4f5e", fmt.Sprintf("%016x", i), 1)))
+	}
+	return s
+}
+
+func TestHeadAllocatesNothingWhateverRepeats(t *testing.T) {
+	if poison {
+		t.Log("under the race detector sync.Pool drops buffers at random; the plain run counts")
+		return
+	}
+	for _, n := range []int{1, 2, 3, 4, 1000} {
+		r := NewReader(turns(n), Limits{})
+		var q Request
+		read := func() {
+			if err := r.ReadRequest(&q); err != nil {
+				t.Fatal(err)
+			}
+			r.Idle()
+		}
+		for range 10 {
+			read()
+		}
+		if allocs := testing.AllocsPerRun(2000, read); allocs != 0 {
+			t.Errorf("%d kinds in turn: %v allocations", n, allocs)
+		}
+	}
+}
+
+// BenchmarkReadRequestInTurn is BenchmarkReadRequest with so many kinds of fields in turn; of a thousand none repeats.
+func BenchmarkReadRequestInTurn(b *testing.B) {
+	for _, n := range []int{1, 2, 3, 4, 8, 1000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			r := NewReader(turns(n), Limits{})
+			var q Request
+			b.SetBytes(int64(len(browserRequest)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := r.ReadRequest(&q); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
