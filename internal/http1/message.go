@@ -51,8 +51,9 @@ const (
 	UntilClose                // the connection's end; responses only, and never proven complete
 )
 
-// Request is a request's head. Its slices point into the Reader's buffer: they are valid until the next
-// ReadRequest, Idle or Reset of that Reader, so also while the body is read. Nothing is rewritten.
+// Request is a request's head. Its slices point into the Reader's buffer, or into its memory of a field section: they
+// are valid until the next ReadRequest, Idle or Reset of that Reader, so also while the body is read. Nothing is
+// rewritten.
 type Request struct {
 	Method []byte
 	Target []byte // as received

@@ -50,7 +50,6 @@ func NewReader(src io.Reader, lim Limits) *Reader {
 func (r *Reader) Reset(src io.Reader) {
 	r.release()
 	lazy, _ := src.(LazySource)
-	r.memory.forget()
 	*r = Reader{src: src, lazy: lazy, lim: r.lim, memory: r.memory}
 	r.body.r = r
 	r.body.limit = -1
@@ -113,6 +112,10 @@ func (r *Reader) Idle() {
 }
 
 func (r *Reader) release() {
+	r.memory.forget()
+	if room := r.memory.section[:cap(r.memory.section)]; poison && len(room) > 0 {
+		overwrite(room) // as give does
+	}
 	if r.kept != nil {
 		give(r.kept)
 	}

@@ -203,6 +203,9 @@ func TestResetForgetsTheFields(t *testing.T) {
 	if r.memory.note.host != nil || len(r.memory.section) > 0 {
 		t.Error("something is left")
 	}
+	if poison && bytes.Contains(r.memory.section[:cap(r.memory.section)], []byte("secret")) {
+		t.Error("a slice that outlives its client would not show itself")
+	}
 	r.Reset(src)
 	if got := told(t, r, src, text, text, text); got != "-LR" {
 		t.Errorf("the next client: %s", got)
