@@ -48,7 +48,7 @@ func TestWhatIsRemembered(t *testing.T) {
 }
 
 func TestLargeSectionsAreNotRemembered(t *testing.T) {
-	small, fits, large := sectionOf(t, 1, 100), sectionOf(t, 2, maxRemembered), sectionOf(t, 2, maxRemembered+1)
+	small, fits, large := sectionOf(t, 2, 100), sectionOf(t, 2, maxRemembered), sectionOf(t, 2, maxRemembered+1)
 	src := &live{}
 	r := NewReader(src, Limits{})
 	if got := told(t, r, src, fits, fits, fits); got != "-LR" {
@@ -62,23 +62,33 @@ func TestLargeSectionsAreNotRemembered(t *testing.T) {
 	if got := told(t, r, src, small, small, large, large, small); got != "-L--R" {
 		t.Errorf("between small ones: %s", got)
 	}
+	r.Reset(src)
+	many := sectionOf(t, maxLines, 1000)
+	if got := told(t, r, src, many, many, many); got != "-LR" {
+		t.Errorf("%d lines: %s", maxLines, got)
+	}
+	r.Reset(src)
+	many = sectionOf(t, maxLines+1, 1000)
+	if got := told(t, r, src, many, many, many); got != "---" {
+		t.Errorf("one line more: %s", got)
+	}
 	var texts []string
 	for n := range maxRemembered / 4 {
 		n *= 12
-		lines := min(1+n%90, (n+100)/40)
+		lines := min(2+n%90, (n+100)/40)
 		texts = append(texts, sectionOf(t, lines, n+100), sectionOf(t, lines, n+100))
 	}
 	r.Reset(src)
 	told(t, r, src, texts...)
-	if n := cap(r.memory.section); n > maxRemembered {
-		t.Errorf("the memory has grown to %d bytes", n)
+	if n, lines := cap(r.memory.section), cap(r.memory.fields); n > maxRemembered || lines > 2*maxLines {
+		t.Errorf("the memory has grown to %d bytes and %d lines", n, lines)
 	}
 }
 
 // sectionOf returns a request whose field section has so many lines and bytes.
 func sectionOf(t *testing.T, lines, size int) string {
 	t.Helper()
-	s := "Host: a\r\n" + strings.Repeat("X: y\r\n", lines-1) + "Y: "
+	s := "Host: a\r\n" + strings.Repeat("X: y\r\n", lines-2) + "Y: "
 	if size -= len(s) + 4; size < 0 {
 		t.Fatal(lines, "lines do not fit")
 	}
