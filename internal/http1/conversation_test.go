@@ -291,4 +291,3 @@ func TestOneByteMakesOtherFields(t *testing.T) {
 		}
 	}
 }
-

@@ -25,7 +25,7 @@ type memory struct {
 	note    noted
 
 	number uint32 // of the section: Request.Section
-	missed uint32 // requests in a row that had other fields
+	missed uint32 // requests that had other fields, less those that had the remembered ones
 }
 
 // forget keeps the room and the number, so that no two sections of a Reader's life share one.
@@ -41,7 +41,7 @@ func (r *Reader) recall(q *Request) bool {
 	if len(m.section) == 0 || !bytes.HasPrefix(r.cur[at:r.w], m.section) || at+len(m.section)-r.r > r.lim.Head {
 		return false
 	}
-	m.missed = 0
+	m.missed = max(m.missed, 1) - 1
 	r.r = at + len(m.section)
 	r.note = m.note
 	q.Fields = append(q.Fields, m.fields...)

@@ -39,10 +39,10 @@ func TestWhatIsRemembered(t *testing.T) {
 		}
 	}
 	try("AAAAAA", "-LRRRR")
-	try("AAABBBAAA", "-LR-LR-LR")
-	try("AAABABA", "-LR-R-R")                         // one that comes in between costs nothing
+	try("AAAABBBAAA", "-LRR-LRLRR")
+	try("AAAABABA", "-LRR-R-R")                       // one that comes in between costs nothing
 	try("ABABABAB", "-LL-R-R-")                       // of two that alternate one is recalled
-	try("ABCDABCDABCDABCD", "-LL-L---R-LL-L--")       // of four hardly any
+	try("ABCDABCDABCDABCD", "-LL-L---R-L---R-")       // of four one, sometimes another
 	try("ABCDEFGHIJKLMNOPQRS", "-LL-L---L-------L--") // what never repeats is remembered ever more seldom
 	try("ABCDEFGHHHHHHHHHHH", "-LL-L---LRRRRRRRRR")
 }
