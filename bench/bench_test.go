@@ -3,14 +3,18 @@
 package main
 
 import (
+	"bytes"
 	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/tzero-edge/tzero/bench/load"
 )
 
 func TestRatiosAreTakenRoundByRound(t *testing.T) {
@@ -48,6 +52,27 @@ func TestRequestsLookLikeABrowsers(t *testing.T) {
 	q := numbered()
 	if got := string(q.Bytes[:q.Number+10]); got != "GET "+pathMany+"0000000000" {
 		t.Errorf("a numbered request begins with %q", got)
+	}
+}
+
+func TestChangingFieldsNeverRepeat(t *testing.T) {
+	requests, order := changingLoad()
+	for i, q := range requests {
+		if n := len(q.Bytes); n < 550 || n > 650 {
+			t.Errorf("kind %d has %d bytes, want about 600", i, n)
+		}
+		number := string(q.Bytes[q.Number : q.Number+load.NumberDigits+2])
+		if line := q.Bytes[:q.Number]; number != "0000000000\r\n" || !bytes.HasPrefix(line[bytes.LastIndexByte(line, '\n')+1:], []byte("Referer: ")) {
+			t.Errorf("kind %d has %q in %q", i, number, q.Bytes)
+		}
+		for _, other := range requests[:i] {
+			if bytes.Equal(other.Bytes, q.Bytes) {
+				t.Errorf("kind %d is no other", i)
+			}
+		}
+		if n := slices.Index(order, uint32(i)); n < 0 {
+			t.Errorf("kind %d is never asked for", i)
+		}
 	}
 }
 
