@@ -146,13 +146,21 @@ func TestAnswerIsReadOnceItIsHere(t *testing.T) {
 // What had arrived before the request went out is read where nobody looked for it: the poller has told of it already.
 func TestEarlyAnswerOnUnseenConnectionIsRead(t *testing.T) {
 	w, far := wired(t)
-	far.Write([]byte("early answer"))
-	b := make([]byte, 6)
-	if n, err := w.Read(b); err != nil || string(b[:n]) != "early " {
-		t.Fatalf("read %q, %v", b[:n], err)
-	}
 	w.SetDeadline(time.Now().Add(10 * time.Second))
+	told := false
+	err := w.raw.Read(func(uintptr) bool { // waits for the news, and does not read
+		if !told {
+			told = true
+			far.Write([]byte("answer"))
+			return false
+		}
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	w.owe([]byte("request"), false, func() {})
+	b := make([]byte, 64)
 	if n, err := w.Read(b); err != nil || string(b[:n]) != "answer" {
 		t.Errorf("read %q, %v", b[:n], err)
 	}
