@@ -38,11 +38,12 @@ type conn struct {
 	x       *exchange // the request being served; nil between requests
 	reading *exchange // of a request whose head is not whole yet
 	idle    bool      // waiting for a request
-	napping bool      // leaves fasthttp to rest in a loop
+	leaving leaving   // what comes after its goroutine
 	loop    *loop     // where it rests
 	spot    int       // its descriptor while it is the loop's; -1
 	prompt  bool      // its loop serves it: nothing may wait
 	busy    bool      // its loop has answered a request of it since it woke
+	prompts int       // answers in a row that had to wait for nothing
 	parting error     // why a ride has left the lane for good
 
 	token   []byte // what fasthttp still has to read of the stand-in head
@@ -77,6 +78,15 @@ func newConn(s *Server, nc net.Conn, secure bool) *conn {
 	c.rideFn, c.blockedFn = c.ride, c.blocked
 	return c
 }
+
+// leaving says why a connection leaves its goroutine.
+type leaving uint8
+
+const (
+	leavesForGood leaving = iota
+	leavesToNap           // it has been idle for a while
+	leavesToLoop          // its requests need no goroutine any more
+)
 
 // goneSignal is a channel that is made when somebody asks for it.
 type goneSignal struct {
@@ -230,6 +240,7 @@ func (c *conn) write(head, body []byte) (n int, err error) {
 		return n, err
 	}
 	if c.waited {
+		c.prompts = 0
 		c.out.enter(phaseQuiet, 0)
 		c.held.set(pinned{})
 	}
@@ -341,7 +352,7 @@ func (c *conn) settleBody() {
 // at once would reset the connection and could destroy the answer before the client has read it
 // (RFC 9112 §9.6).
 func (c *conn) Close() error {
-	if c.napping {
+	if c.leaving != leavesForGood {
 		return nil // fasthttp lets go; a loop takes over
 	}
 	if c.reading != nil {

@@ -38,6 +38,8 @@ func (c *conn) drive() error {
 		switch {
 		case c.parting != nil:
 			return c.parting
+		case c.leaving == leavesToLoop:
+			return io.EOF
 		case c.x == nil:
 			if err := c.head(); err != nil {
 				return err
@@ -69,7 +71,7 @@ func (c *conn) ride() bool {
 		switch err := c.await(); err {
 		case nil:
 		case errDry:
-			return false
+			return c.returns()
 		default:
 			c.parting = c.end()
 			return true
@@ -117,7 +119,7 @@ func (c *conn) woke(err error) (again bool, _ error) {
 		return false, c.end()
 	case phaseNap:
 		c.rouse()
-		c.napping = true
+		c.leaving = leavesToNap
 		return false, io.EOF
 	}
 	c.rouse() // the deadline outlived its reason
@@ -209,12 +211,39 @@ func (c *conn) answer() bool {
 	return true
 }
 
+// returnAfter is the number of answers in a row that had to wait for nothing, after which a connection leaves its
+// goroutine for its loop again. The way there and back costs about as much as so many of them save.
+const returnAfter = 4
+
+// returns reports whether a connection that waits for a request should do so in its loop from now on.
+func (c *conn) returns() bool {
+	if c.prompt || c.prompts < returnAfter || c.srv.draining.Load() {
+		return false
+	}
+	if !c.leaveIdle() {
+		c.parting = c.end()
+		return true
+	}
+	c.in.enter(phaseQuiet, c.srv.clock.now())
+	c.leaving = leavesToLoop
+	return true
+}
+
 // serve walks the journey; false where a loop cannot wait for its end.
 func (c *conn) serve() bool {
 	x := c.x
-	x.Prompt = c.prompt
-	if !c.srv.handler.Serve(&x.Exchange) {
+	x.Prompt = true
+	switch {
+	case c.srv.handler.Serve(&x.Exchange):
+		c.prompts++
+	case c.prompt:
 		return false
+	default:
+		x.Prompt, c.prompts = false, 0
+		c.srv.handler.Serve(&x.Exchange)
+	}
+	if x.Body != nil || x.Res.Stream != nil || len(x.Res.Bytes) > largeTurn {
+		c.prompts = 0
 	}
 	c.walked = true
 	if x.Body != nil && !x.body.Done() {

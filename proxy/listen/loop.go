@@ -88,7 +88,9 @@ func (l *loop) add(c *conn, fd int) bool {
 	}
 	c.spot = fd
 	l.spots[fd] = c
-	l.n.Add(1)
+	if c.rd == nil {
+		l.n.Add(1)
+	}
 	c.in.move(word, phaseResting)
 	return true
 }

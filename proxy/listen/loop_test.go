@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"runtime"
@@ -216,6 +217,82 @@ func TestReturnsToTheLoop(t *testing.T) {
 		}
 		rests(t, s, 1)
 	}
+}
+
+// TestReturnsToTheLoopAtOnce: some answers that need not wait, and the goroutine is given up.
+func TestReturnsToTheLoopAtOnce(t *testing.T) {
+	p := newPages(100)
+	close(p.released)
+	_, addr := start(t, p, nil)
+	before := runtime.NumGoroutine()
+	clients := make([]*client, 50)
+	for i := range clients {
+		clients[i] = dial(t, addr)
+	}
+	for round := range 3 {
+		for _, c := range clients {
+			if err := c.get("/wait", "waited"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := runtime.NumGoroutine() - before; n < len(clients) {
+			t.Fatalf("%d goroutines for %d connections that have had to wait", n, len(clients))
+		}
+		for n := range returnAfter + round {
+			for _, c := range clients {
+				if err := c.get(fmt.Sprint("/", n), string(p.memory[:n])); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		for range 100 {
+			if runtime.NumGoroutine()-before < 10 {
+				break
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		if n := runtime.NumGoroutine() - before; n >= 10 {
+			t.Fatalf("%d goroutines for connections that need none", n)
+		}
+	}
+}
+
+// TestToAndFroLosesNoRequest: connections that leave their loop and return to it again and again, while the sweeper sends
+// them to rest.
+func TestToAndFroLosesNoRequest(t *testing.T) {
+	p := newPages(1000)
+	close(p.released)
+	_, addr := startWith(t, p, nil, 1)
+	var group sync.WaitGroup
+	for i := range 32 {
+		c := dial(t, addr)
+		group.Go(func() {
+			rnd := rand.New(rand.NewPCG(uint64(i), 2))
+			for range 200 {
+				n, burst := rnd.IntN(1000), 1+rnd.IntN(4)
+				ask := strings.Repeat(fmt.Sprintf("GET /%d HTTP/1.1\r\nHost: a\r\n\r\n", n), burst)
+				if rnd.IntN(3) == 0 {
+					if err := c.get("/wait", "waited"); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+				cut := rnd.IntN(len(ask))
+				_, _ = io.WriteString(c, ask[:cut])
+				if rnd.IntN(8) == 0 {
+					time.Sleep(time.Duration(rnd.IntN(300)) * time.Millisecond)
+				}
+				_, _ = io.WriteString(c, ask[cut:])
+				for range burst {
+					if err := c.take(p, n); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			}
+		})
+	}
+	group.Wait()
 }
 
 // TestClientsThatLeaveALoop end their connections at once, however they leave: with a request in front or behind, in

@@ -29,6 +29,7 @@ func (s *Server) serveHere(c *conn, more bool) {
 		return
 	}
 	if c.parting == nil || c.refused {
+		c.prompts = 0
 		c.loop.release(c)
 		go s.attend(c) // it goes on where the ride has ended
 		return

@@ -360,17 +360,25 @@ func (c *conn) stow() {
 	c.warm.Store(false)
 }
 
-// attend has fasthttp run the connection, in a goroutine of its own, until it ends or goes to rest in a loop.
+// attend serves the connection, in a goroutine of its own, until it ends or goes to rest in its loop. From the first
+// answer that is fasthttp's to send, fasthttp runs it.
 func (s *Server) attend(c *conn) {
 	for {
 		c.fetchReading()
-		_ = s.fast.ServeConn(c) // whatever went wrong has been told by Finish
-		c.stow()
-		if !c.napping {
+		if c.drive() == nil {
+			_ = s.fast.ServeConn(c) // whatever went wrong has been told by Finish
+		} else {
+			_ = c.Close()
+		}
+		if c.leaving == leavesForGood {
+			c.stow()
 			s.conns.Done()
 			return
 		}
-		c.napping = false
+		if c.leaving == leavesToNap {
+			c.stow()
+		}
+		c.leaving, c.prompts = leavesForGood, 0
 		if c.loop.put(c) {
 			return // c is no longer ours
 		}
