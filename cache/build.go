@@ -50,6 +50,9 @@ func (d *draft) build(size int) (b []byte, ok bool) {
 	fixed := headSize + len(d.key) + n*lineSize + block + own
 	b = slices.Grow([]byte(nil), fixed+size)[:headSize]
 	d.numbers(b, n, block)
+	if mayTransform(lines) {
+		binary.LittleEndian.PutUint16(b[atMarks:], markTransform)
+	}
 	binary.LittleEndian.PutUint32(b[atOwn:], uint32(own))
 	b = append(b, d.key...)
 	b = d.table(b, lines, date)
@@ -148,6 +151,8 @@ func (d *draft) table(b []byte, lines field.List, date bool) []byte {
 	for i, f := range lines {
 		put(len(f.Name), len(f.Value))
 		switch {
+		case field.EqualFold(f.Name, "Content-Type") && le16(b, atTypeLine) == 0:
+			binary.LittleEndian.PutUint16(b[atTypeLine:], uint16(i+1))
 		case len(f.Value) == 0:
 		case field.EqualFold(f.Name, "ETag") && le16(b, atETagLine) == 0:
 			binary.LittleEndian.PutUint16(b[atETagLine:], uint16(i+1))
@@ -159,6 +164,12 @@ func (d *draft) table(b []byte, lines field.List, date bool) []byte {
 		put(len("Date"), len("Mon, 02 Jan 2006 15:04:05 GMT"))
 	}
 	return b
+}
+
+// mayTransform judges a header section for Object.MayTransform.
+func mayTransform(lines field.List) bool {
+	return lines.Count("Content-Type") == 1 && !lines.Has("Content-Encoding") && !lines.Has("Content-Range") &&
+		!lines.HasToken("Cache-Control", "no-transform")
 }
 
 func le16(b []byte, at int) uint16 { return binary.LittleEndian.Uint16(b[at:]) }

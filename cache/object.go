@@ -35,7 +35,8 @@ import (
 //	90 u16  line number of Last-Modified, likewise
 //	92 u32  length of our own lines
 //	96 u32  the memory that the blob shares with others, by number; 0 where it has its own
-//	100 u32 reserved
+//	100 u16 line number of the first Content-Type, counted from 1; 0 where there is none
+//	102 u16 marks: 1 the content may be transformed (see MayTransform)
 //	104 u64 of a part: where its body begins in the representation; else 0
 //	112 u64 of a part: the length of the whole representation; else 0
 //	120 key · n × (u32 offset in the header block, u16 name length, u16 value length) · header block · own lines · body
@@ -48,7 +49,7 @@ import (
 // vary record has the primary key and a body of field names; a derived encoding has its source's key. A part has
 // the key of the whole and lives under hashes of its own (see part.go); its status is 206.
 const (
-	layoutVersion = 3
+	layoutVersion = 4
 	headSize      = 120
 
 	kindObject  = 1
@@ -64,8 +65,10 @@ const (
 	atWhileStale, atIfError                   = 64, 68
 	atKeyLen, atPrimary, atHead, atBody       = 72, 76, 80, 84
 	atETagLine, atModifiedLine, atOwn         = 88, 90, 92
-	atShared, atOffset, atComplete            = 96, 104, 112
+	atShared, atTypeLine, atMarks             = 96, 100, 102
+	atOffset, atComplete                      = 104, 112
 	lineSize                                  = 8
+	markTransform                             = 1
 	noTime                              int64 = math.MinInt64
 )
 
@@ -200,6 +203,13 @@ func (o Object) ETag() []byte { return o.lineValue(atETagLine) }
 // LastModifiedValue is the stored Last-Modified as sent, or nil.
 func (o Object) LastModifiedValue() []byte { return o.lineValue(atModifiedLine) }
 
+// ContentType is the first stored Content-Type, or nil.
+func (o Object) ContentType() []byte { return o.lineValue(atTypeLine) }
+
+// MayTransform reports whether the content may be sent in a content coding (RFC 9110 §7.7): it has none yet, it says
+// what it is, once, and Cache-Control has no no-transform.
+func (o Object) MayTransform() bool { return o.u16(atMarks)&markTransform != 0 }
+
 func (o Object) lineValue(at int) []byte {
 	if i := o.u16(at); i > 0 {
 		_, v := o.Line(i - 1)
@@ -328,7 +338,7 @@ func Decode(b []byte) (Object, bool) {
 	if o.Partial() && !o.fits() {
 		return Object{}, false
 	}
-	if int64(o.u16(atETagLine)) > lines || int64(o.u16(atModifiedLine)) > lines {
+	if int64(max(o.u16(atETagLine), o.u16(atModifiedLine), o.u16(atTypeLine))) > lines {
 		return Object{}, false
 	}
 	return o, true

@@ -76,6 +76,37 @@ func TestObjectWithoutNamedFields(t *testing.T) {
 	}
 }
 
+// TestWhatAnObjectSaysOfItsContent: its type, and whether it may be sent in a content coding.
+func TestWhatAnObjectSaysOfItsContent(t *testing.T) {
+	for _, c := range []struct {
+		kind  string
+		may   bool
+		lines []string
+	}{
+		{"text/css", true, []string{"X: 1", "content-type: text/css", "Cache-Control: max-age=9"}},
+		{"", false, []string{"X: 1"}},
+		{"", true, []string{"Content-Type:", "ETag: \"x\""}},
+		{"a/b", false, []string{"Content-Type: a/b", "Content-Type: c/d"}},
+		{"a/b", false, []string{"Content-Type: a/b", "Content-Encoding: br"}},
+		{"a/b", false, []string{"Content-Encoding: identity", "Content-Type: a/b"}},
+		{"a/b", false, []string{"Content-Type: a/b", "Content-Range: bytes 0-1/2"}},
+		{"a/b", false, []string{"Content-Type: a/b", "Cache-Control: max-age=9", "cache-control: public, No-Transform"}},
+	} {
+		o := sample(t, "body", c.lines...)
+		if string(o.ContentType()) != c.kind || o.MayTransform() != c.may {
+			t.Errorf("%q: %q, may be transformed: %v", c.lines, o.ContentType(), o.MayTransform())
+		}
+		if d, ok := Decode(o.Bytes()); !ok || string(d.ContentType()) != c.kind {
+			t.Errorf("%q: decoded it is %q, %v", c.lines, d.ContentType(), ok)
+		}
+	}
+	damaged := bytes.Clone(sample(t, "body", "A: b").Bytes())
+	binary.LittleEndian.PutUint16(damaged[atTypeLine:], 3)
+	if _, ok := Decode(damaged); ok {
+		t.Error("a line that is not there was taken for the type")
+	}
+}
+
 func TestHeadThatDoesNotFit(t *testing.T) {
 	d := draft{received: t0, judged: &rfc9111.Assessment{Date: t0}, lines: list("X: " + strings.Repeat("a", maxHeadBlock))}
 	if _, ok := d.build(0); ok {
@@ -138,6 +169,7 @@ func FuzzDecode(f *testing.F) {
 		o.Fields(nil)
 		o.ETag()
 		o.LastModifiedValue()
+		o.ContentType()
 		o.stored(t0)
 		o.Head()
 		namesOf(o)

@@ -38,6 +38,7 @@ type Request struct {
 // facts are what the cache looks at in the request's fields, gathered in one pass by Lookup.
 type facts struct {
 	cookie, authorization, precondition, ranged bool
+	selects                                     bool // a range, or a condition that 304 may answer
 	directives                                  rfc9111.Directives
 }
 
@@ -54,16 +55,20 @@ func (q *Request) gather() {
 		switch name := q.Fields[i].Name; len(name) {
 		case len("Range"):
 			q.facts.ranged = q.facts.ranged || field.EqualFold(name, "Range")
+			q.facts.selects = q.facts.selects || q.facts.ranged
 		case len("Cookie"):
 			q.facts.cookie = q.facts.cookie || field.EqualFold(name, "Cookie")
 			pragma = pragma || field.EqualFold(name, "Pragma")
 		case len("If-Match"):
 			q.facts.precondition = q.facts.precondition || field.EqualFold(name, "If-Match")
+		case len("If-Modified-Since"):
+			q.facts.selects = q.facts.selects || field.EqualFold(name, "If-Modified-Since")
 		case len("If-Unmodified-Since"):
 			q.facts.precondition = q.facts.precondition || field.EqualFold(name, "If-Unmodified-Since")
 		case len("Authorization"):
 			q.facts.authorization = q.facts.authorization || field.EqualFold(name, "Authorization")
 			control = control || field.EqualFold(name, "Cache-Control")
+			q.facts.selects = q.facts.selects || field.EqualFold(name, "If-None-Match")
 		}
 	}
 	if control || pragma {
@@ -71,8 +76,16 @@ func (q *Request) gather() {
 	}
 }
 
+// Selects reports whether the client may be content with less than the whole response: it names a range, or what it
+// has already (If-None-Match, If-Modified-Since). Lookup finds out.
+func (q *Request) Selects() bool { return q.facts.selects }
+
 // Reset forgets everything but the scratch memory.
-func (q *Request) Reset() { *q = Request{keyBuf: q.keyBuf[:0], other: q.other[:0]} }
+func (q *Request) Reset() {
+	keyBuf, other := q.keyBuf[:0], q.other[:0]
+	*q = Request{} // in place: a literal with the two would be copied
+	q.keyBuf, q.other = keyBuf, other
+}
 
 // Clone returns a copy that shares no memory with q, for work that outlives the exchange.
 func (q *Request) Clone() *Request {

@@ -15,6 +15,15 @@ func (x *Exchange) deliverObject(o cache.Object) {
 	now := x.now()
 	r := &x.Res
 	r.Status = o.Status()
+	if x.asStored(&o) {
+		r.Head, x.Out.ContentType = o.Head(), o.ContentType()
+		x.age(o, now)
+		r.Object, r.Holds = o.Pins()
+		r.Bytes, r.Length = o.Body(), int64(len(o.Body()))
+		x.note(StateDeliver, "", "")
+		x.headOnly()
+		return
+	}
 	x.storedFields(o, now)
 	if o.Condition(x.Req.Fields, now) == rfc9111.NotModified {
 		x.notModified(int64(len(o.Body())))
@@ -40,6 +49,19 @@ func (x *Exchange) deliverObject(o cache.Object) {
 	x.headOnly()
 }
 
+// asStored reports whether the stored head and content can be sent as they lie in the object: nothing in the request,
+// in the route or in the object asks for other fields or less content.
+func (x *Exchange) asStored(o *cache.Object) bool {
+	if x.lookups == 0 || x.want.Selects() || x.own != nil || x.plan.Response != nil || o.Partial() {
+		return false
+	}
+	if !o.MayTransform() {
+		return true
+	}
+	v := encode.Response{Status: o.Status(), Length: int64(len(o.Body())), Mode: x.plan.Compress, Media: o.ContentType()}
+	return x.gen.Encoder.Deserves(&v) != encode.Compress
+}
+
 // storedFields begins the answer's fields with those of a stored head, and its age.
 func (x *Exchange) storedFields(o cache.Object, now time.Time) {
 	r := &x.Res
@@ -55,7 +77,11 @@ func (x *Exchange) storedFields(o cache.Object, now time.Time) {
 			x.date()
 		}
 	}
-	r.Fields.Add(nameAge, x.keepInt(int64(o.Age(now)/time.Second)))
+	x.age(o, now)
+}
+
+func (x *Exchange) age(o cache.Object, now time.Time) {
+	x.Res.Fields.Add(nameAge, x.keepInt(int64(o.Age(now)/time.Second)))
 }
 
 // deliverEncoded answers with the copy that was compressed once or, until there is one, compresses in

@@ -121,8 +121,10 @@ func (e *Edge) Serve(x *Exchange) (done bool) {
 	if x.Out.FirstByte == 0 && !x.inOnePiece() {
 		x.Out.FirstByte = time.Since(x.Started)
 	}
-	// The answer's lines may lie in the origin's buffers, which are gone by the time of Finish.
-	x.Out.ContentType = x.keepBytes(x.Res.Fields.Get("Content-Type"))
+	if x.Res.Head == nil {
+		// The answer's lines may lie in the origin's buffers, which are gone by the time of Finish.
+		x.Out.ContentType = x.keepBytes(x.Res.Fields.Get("Content-Type"))
+	}
 	return true
 }
 

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"net/netip"
@@ -70,6 +71,7 @@ type Carrier interface {
 // Response is the answer to an exchange. Exactly one of Bytes and Stream is used; both may be absent.
 type Response struct {
 	Status int
+	Head   []byte     // lines that go before Fields, in wire form: those of a stored response of which none changes
 	Fields field.List // end-to-end fields without framing, in the order of sending
 	Length int64      // of the content the status and method allow; -1: unknown, so chunked
 	Bytes  []byte
@@ -93,6 +95,24 @@ type Stream interface {
 	Trailer() field.List
 	// Close releases the stream; err is the sending side's error, nil when everything was sent.
 	Close(err error)
+}
+
+// AppendFields appends the answer's field lines in wire form.
+func (r *Response) AppendFields(dst []byte) []byte {
+	return http1.AppendFields(append(dst, r.Head...), r.Fields)
+}
+
+// AllFields returns the answer's field lines as a list.
+func (r *Response) AllFields() field.List {
+	if r.Head == nil {
+		return r.Fields
+	}
+	var all field.List
+	for line := range bytes.Lines(r.Head) {
+		name, value, _ := bytes.Cut(bytes.TrimSuffix(line, []byte("\r\n")), []byte(": "))
+		all.Add(name, value)
+	}
+	return append(all, r.Fields...)
 }
 
 func (r *Response) reset() {

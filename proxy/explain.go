@@ -37,7 +37,7 @@ func (e *Edge) Explain(raw []byte, peer netip.AddrPort, tls, fetch bool) (*Expla
 		return nil, err
 	}
 	e.Serve(x)
-	out := &Explained{Body: -1, Status: x.Res.Status, Fields: x.Res.Fields}
+	out := &Explained{Body: -1, Status: x.Res.Status, Fields: x.Res.AllFields()}
 	if x.Out.Origin != "" {
 		if x.dry {
 			x.query(forWhom(x))

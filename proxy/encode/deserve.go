@@ -28,6 +28,9 @@ type Response struct {
 	Fields field.List
 	Length int64 // of the body; -1 where unknown
 	Mode   Mode
+	// Media is the Content-Type of a response that is known to have one, and neither a content coding nor
+	// no-transform: its Fields are not read then.
+	Media []byte
 }
 
 // Mode is a route's `compress`.
@@ -63,19 +66,23 @@ func (e *Encoder) Deserves(r *Response) Verdict {
 	case r.Status < 200, r.Status == 204, r.Status == 205, r.Status == 206, r.Status == 304:
 		return NotStatus
 	}
-	var d declared
-	d.read(r.Fields)
-	switch {
-	case d.encoded: // "identity" must not stand there; whatever it means, hands off
-		return AlreadyEncoded
-	case d.ranged:
-		return NotRange
-	case d.controlled && r.Fields.HasToken("cache-control", "no-transform"):
-		return NoTransform
-	case d.types != 1: // without a type, or with two, nobody knows what the body is
-		return UnfitType
+	media := r.Media
+	if media == nil {
+		var d declared
+		d.read(r.Fields)
+		switch {
+		case d.encoded: // "identity" must not stand there; whatever it means, hands off
+			return AlreadyEncoded
+		case d.ranged:
+			return NotRange
+		case d.controlled && r.Fields.HasToken("cache-control", "no-transform"):
+			return NoTransform
+		case d.types != 1: // without a type, or with two, nobody knows what the body is
+			return UnfitType
+		}
+		media = d.media
 	}
-	if verdict := e.types.judge(d.media, r.Mode); verdict != Compress {
+	if verdict := e.types.judge(media, r.Mode); verdict != Compress {
 		return verdict
 	}
 	if r.Length >= 0 && r.Length < e.minSize {
@@ -114,13 +121,13 @@ const maxType = 128
 
 // typeSet is a compiled list of media types.
 type typeSet struct {
-	exact    map[string]bool
-	kinds    []string // "text/"
-	suffixes []string // "+json"
+	exact    [maxType + 1][]string // by length
+	kinds    []string              // "text/"
+	suffixes []string              // "+json"
 }
 
 func newTypeSet(list []string) typeSet {
-	s := typeSet{exact: map[string]bool{}}
+	var s typeSet
 	for _, t := range list {
 		switch {
 		case strings.HasPrefix(t, "*"):
@@ -128,7 +135,7 @@ func newTypeSet(list []string) typeSet {
 		case strings.HasSuffix(t, "/*"):
 			s.kinds = append(s.kinds, t[:len(t)-1])
 		default:
-			s.exact[t] = true
+			s.exact[len(t)] = append(s.exact[len(t)], t)
 		}
 	}
 	return s
@@ -175,8 +182,10 @@ func (s *typeSet) judgeLower(t []byte, mode Mode) Verdict {
 }
 
 func (s *typeSet) has(t []byte) bool {
-	if s.exact[string(t)] {
-		return true
+	for _, x := range s.exact[len(t)] {
+		if string(t) == x {
+			return true
+		}
 	}
 	for _, k := range s.kinds {
 		if len(t) > len(k) && string(t[:len(k)]) == k {

@@ -124,6 +124,12 @@ func TestDeserves(t *testing.T) {
 			if got := e.Deserves(&r); got != want {
 				t.Errorf("got %s, want %s", got, want)
 			}
+			if r.Media = r.Fields.Get("Content-Type"); len(r.Fields) != 1 || r.Media == nil {
+				return // it says more than its type
+			}
+			if r.Fields = nil; e.Deserves(&r) != want {
+				t.Errorf("by its type alone: got %s, want %s", e.Deserves(&r), want)
+			}
 		})
 	}
 	kind := func(v string) func(*Response) { return func(r *Response) { r.Fields = lines("Content-Type: " + v) } }

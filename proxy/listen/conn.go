@@ -303,7 +303,7 @@ func (c *conn) Gone() <-chan struct{} { return c.gone.want() }
 func (c *conn) TakeOver(res *proxy.Response, run func(net.Conn, []byte)) error {
 	c.taken, c.last = true, true
 	b := appendStatusLine(make([]byte, 0, 1024), res.Status)
-	b = http1.AppendFields(b, res.Fields)
+	b = res.AppendFields(b)
 	b = append(b, "\r\n"...)
 	if _, err := c.write(b, nil); err != nil {
 		return err

@@ -317,7 +317,7 @@ func (c *conn) appendHead(b []byte, res *proxy.Response) []byte {
 	case c.x.req.Minor == 0:
 		b = append(b, "Connection: keep-alive\r\n"...)
 	}
-	b = http1.AppendFields(b, res.Fields)
+	b = res.AppendFields(b)
 	return append(b, "\r\n"...)
 }
 

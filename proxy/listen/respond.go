@@ -27,7 +27,7 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 // respond gives fasthttp content of unknown length, to be sent in chunks, and keeps the field lines for Write.
 func (c *conn) respond(ctx *fasthttp.RequestCtx, res *proxy.Response) {
 	x := c.x
-	x.block = http1.AppendFields(x.block[:0], res.Fields)
+	x.block = res.AppendFields(x.block[:0])
 	x.send = sender{c: c, ctx: ctx, body: res.Stream}
 	r := &ctx.Response
 	r.SetStatusCode(res.Status)
