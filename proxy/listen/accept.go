@@ -14,6 +14,7 @@ import (
 	"time"
 
 	proxyproto "github.com/pires/go-proxyproto"
+	"golang.org/x/sys/unix"
 )
 
 // acceptState holds one spare descriptor: when the process has none left, giving it up lets a waiting
@@ -47,11 +48,11 @@ func (s *Server) accept(l *listener) error {
 	const shortest, longest = 5 * time.Millisecond, 100 * time.Millisecond
 	pause := shortest
 	for {
-		nc, err := l.Accept()
+		fd, peer, err := l.accept()
 		switch {
 		case err == nil:
 			pause = shortest
-			s.admit(nc, l)
+			s.admit(fd, peer, l)
 		case errors.Is(err, net.ErrClosed):
 			return nil
 		case exhausted(err):
@@ -64,7 +65,7 @@ func (s *Server) accept(l *listener) error {
 		case transient(err):
 			// The client went away between its handshake and our accept.
 		default:
-			return fmt.Errorf("cannot accept connections on %s: %w", l.Addr(), err)
+			return fmt.Errorf("cannot accept connections on %s: %w", l.addr, err)
 		}
 	}
 }
@@ -84,13 +85,8 @@ func transient(err error) bool {
 // and close one waiting connection.
 func (s *Server) shed(l *listener) {
 	s.accepting.close()
-	if tl, ok := l.Listener.(*net.TCPListener); ok {
-		_ = tl.SetDeadline(time.Now().Add(time.Millisecond))
-		if nc, err := tl.Accept(); err == nil {
-			nc.Close()
-			s.counters.refused.Add(1)
-		}
-		_ = tl.SetDeadline(time.Time{})
+	if l.discard() {
+		s.counters.refused.Add(1)
 	}
 	s.accepting.hold()
 }
@@ -100,41 +96,46 @@ const busy = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; char
 	"Too many connections just now; please try again."
 
 // admit starts one connection, or refuses it where a bound is reached.
-func (s *Server) admit(nc net.Conn, l *listener) {
+func (s *Server) admit(fd int, peer netip.AddrPort, l *listener) {
 	set := s.settings.Load()
-	c := newConn(s, nc, l.tls != nil)
-	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
-		c.peer = netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), a.AddrPort().Port())
-	}
+	c := newConn(s, fd, peer, l.tls != nil)
 	perAddress := set.Limits.ConnectionsPerAddress
+	greets := l.tls != nil
 	if s.behindBalancer(c, l, set) {
 		perAddress = 0 // counted in greet, once the balancer has said who the client is
+		greets = true
 	}
 	if s.reg.len() >= set.maxConns && s.evict(2) == 0 {
-		s.refuse(nc, l)
+		s.refuse(c, l)
 		return
 	}
-	c.in.enter(phaseHead, s.clock.now()) // a handshake has the time of a header section
+	if greets {
+		c.adopt()
+		c.in.enter(phaseHead, s.clock.now()) // a handshake has the time of a header section
+	} else {
+		c.in.enter(phaseQuiet, s.clock.now())
+	}
 	if !s.reg.add(c, perAddress) {
-		s.refuse(nc, l)
+		s.refuse(c, l)
 		return
 	}
 	s.counters.accepted.Add(1)
 	s.conns.Add(1)
-	if l.tls == nil && !s.behindBalancer(c, l, set) && c.sock != nil && c.loop.put(c) {
-		return
+	switch {
+	case greets:
+		go s.serve(c, l)
+	case !c.loop.put(c):
+		s.attendTo(c)
 	}
-	go s.serve(c, l)
 }
 
 // refuse turns a connection away without spending a goroutine on it.
-func (s *Server) refuse(nc net.Conn, l *listener) {
+func (s *Server) refuse(c *conn, l *listener) {
 	s.counters.refused.Add(1)
 	if l.tls == nil {
-		_ = nc.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
-		_, _ = io.WriteString(nc, busy)
+		_, _ = unix.SendmsgN(c.fd, []byte(busy), nil, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT) // as much as goes out at once
 	}
-	nc.Close()
+	_ = c.closeSocket()
 }
 
 // addressOf is what counts as one address: an IPv6 client has a whole /64 to itself.

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/tzero-edge/tzero/internal/field"
 	"github.com/tzero-edge/tzero/internal/http1"
 	"github.com/tzero-edge/tzero/proxy"
@@ -26,8 +28,10 @@ import (
 type conn struct {
 	net.Conn // after TLS and the PROXY protocol
 	srv      *Server
-	raw      net.Conn // the socket: deadlines and half-closing
-	sock     *socket  // raw, for direct reads and writes; nil under TLS
+	raw      *stream // the socket: deadlines and half-closing; nil until it is adopted
+	sock     *socket // the same, for direct reads and writes; nil under TLS
+	fd       int     // its descriptor
+	adopted  atomic.Bool
 	peer     netip.AddrPort
 	tls      bool
 	shard    *shard
@@ -40,7 +44,7 @@ type conn struct {
 	idle    bool      // waiting for a request
 	leaving leaving   // what comes after its goroutine
 	loop    *loop     // where it rests
-	spot    int       // its descriptor while it is the loop's; -1
+	resting bool      // it is the loop's
 	prompt  bool      // its loop serves it: nothing may wait
 	busy    bool      // its loop has answered a request of it since it woke
 	prompts int       // answers in a row that had to wait for nothing
@@ -69,14 +73,35 @@ type conn struct {
 	gone goneSignal
 }
 
-func newConn(s *Server, nc net.Conn, secure bool) *conn {
-	c := &conn{Conn: nc, raw: nc, srv: s, tls: secure, spot: -1}
+func newConn(s *Server, fd int, peer netip.AddrPort, secure bool) *conn {
+	c := &conn{srv: s, fd: fd, peer: peer, tls: secure}
 	c.loop = s.loops[s.next.Add(1)%uint32(len(s.loops))]
 	if !secure {
-		c.sock = newSocket(nc)
+		c.sock = new(socket)
 	}
-	c.rideFn, c.blockedFn = c.ride, c.blocked
+	c.rideFn = c.ride
 	return c
+}
+
+// adopt makes the runtime know the socket, so that a goroutine can wait for it.
+func (c *conn) adopt() {
+	if c.raw != nil {
+		return
+	}
+	c.raw = newStream(c.fd, c.peer)
+	c.Conn, c.blockedFn = c.raw, c.blocked
+	if c.sock != nil {
+		c.sock.adopt(c.raw)
+	}
+	c.adopted.Store(true)
+}
+
+// closeSocket ends the connection itself.
+func (c *conn) closeSocket() error {
+	if c.raw == nil {
+		return unix.Close(c.fd)
+	}
+	return c.raw.Close()
 }
 
 // leaving says why a connection leaves its goroutine.
@@ -367,6 +392,9 @@ func (c *conn) Close() error {
 		c.linger()
 	}
 	c.srv.remove(c)
+	if c.raw == nil {
+		return c.closeSocket()
+	}
 	return c.Conn.Close()
 }
 
@@ -391,8 +419,7 @@ const (
 )
 
 func (c *conn) linger() {
-	half, ok := c.raw.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil {
+	if c.raw.CloseWrite() != nil {
 		return
 	}
 	if c.raw.SetReadDeadline(time.Now().Add(lingerTime)) != nil {

@@ -55,27 +55,13 @@ func newLoop(serve func(c *conn, more bool)) (*loop, error) {
 	return l, nil
 }
 
-// takes reports whether c can rest in a loop.
-func takes(c *conn) bool {
-	_, ok := c.raw.(syscall.Conn)
-	return ok
-}
-
 // put takes c over. It reports false where the kernel has no room: c stays the caller's then.
-func (l *loop) put(c *conn) bool {
-	sc, err := c.raw.(syscall.Conn).SyscallConn()
-	if err != nil {
-		return false
-	}
-	ok := false
-	err = sc.Control(func(fd uintptr) { ok = l.add(c, int(fd)) })
-	return ok && err == nil
-}
-
-// add registers c before it puts its descriptor into the set: the event may come at once, and whoever learns of it
+//
+// It registers c before it puts its descriptor into the set: the event may come at once, and whoever learns of it
 // waits for the lock. The kernel forgets a descriptor when it is closed, so that only connections of the loop are in
 // its set.
-func (l *loop) add(c *conn, fd int) bool {
+func (l *loop) put(c *conn) bool {
+	fd := c.fd
 	_, _, word := c.in.read(0)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -86,7 +72,7 @@ func (l *loop) add(c *conn, fd int) bool {
 	if unix.EpollCtl(l.fd, unix.EPOLL_CTL_ADD, fd, &event) != nil {
 		return false
 	}
-	c.spot = fd
+	c.resting = true
 	l.spots[fd] = c
 	if c.rd == nil {
 		l.n.Add(1)
@@ -99,19 +85,19 @@ func (l *loop) add(c *conn, fd int) bool {
 func (l *loop) claim(c *conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if p, _, word := c.in.read(0); c.spot < 0 || p != phaseResting || !c.in.move(word, phaseQuiet) {
+	if p, _, word := c.in.read(0); !c.resting || p != phaseResting || !c.in.move(word, phaseQuiet) {
 		return false
 	}
 	if c.rd == nil {
 		l.n.Add(-1)
 	}
-	l.spots[c.spot], c.spot = nil, -1
+	l.drop(c)
 	return true
 }
 
 // release takes c, which the loop's goroutine serves, out of the loop.
 func (l *loop) release(c *conn) {
-	_ = unix.EpollCtl(l.fd, unix.EPOLL_CTL_DEL, c.spot, nil)
+	_ = unix.EpollCtl(l.fd, unix.EPOLL_CTL_DEL, c.fd, nil)
 	l.forget(c)
 }
 
@@ -119,14 +105,16 @@ func (l *loop) release(c *conn) {
 func (l *loop) forget(c *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.spots[c.spot], c.spot = nil, -1
+	l.drop(c)
 }
+
+func (l *loop) drop(c *conn) { l.spots[c.fd], c.resting = nil, false }
 
 // cool has c, which has rested for a while, give its buffers back.
 func (l *loop) cool(c *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if p, _, _ := c.in.read(0); c.spot >= 0 && p == phaseResting && c.rd != nil {
+	if p, _, _ := c.in.read(0); c.resting && p == phaseResting && c.rd != nil {
 		c.stow()
 		l.n.Add(1)
 	}
@@ -195,12 +183,8 @@ func (l *loop) close() {
 
 // cut ends the connection without waiting for whoever uses it: Close would wait for a ride to end.
 func (c *conn) cut() {
-	_ = c.raw.SetDeadline(past)
-	sc, ok := c.raw.(syscall.Conn)
-	if !ok {
-		return
-	}
-	if raw, err := sc.SyscallConn(); err == nil {
-		_ = raw.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_RDWR) })
+	if c.adopted.Load() { // if not, it is in the hands of its loop, which keeps nobody waiting
+		_ = c.raw.SetDeadline(past)
+		_ = c.raw.shutdown(unix.SHUT_RDWR)
 	}
 }

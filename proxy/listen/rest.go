@@ -17,12 +17,12 @@ const napAfter = 1000
 func (s *Server) serveHere(c *conn, more bool) {
 	if c.sock == nil {
 		c.loop.release(c)
-		s.wake(c)
+		s.wake(c) // adopted for its handshake
 		return
 	}
 	c.fetchReading()
 	c.prompt = true
-	over := c.sock.rideOn(c.spot, more, c.rideFn)
+	over := c.sock.rideOn(c.fd, more, c.rideFn)
 	c.prompt = false
 	if !over {
 		c.settle()
@@ -31,7 +31,7 @@ func (s *Server) serveHere(c *conn, more bool) {
 	if c.parting == nil || c.refused {
 		c.prompts = 0
 		c.loop.release(c)
-		go s.attend(c) // it goes on where the ride has ended
+		s.attendTo(c) // it goes on where the ride has ended
 		return
 	}
 	c.loop.forget(c)

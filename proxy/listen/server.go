@@ -19,7 +19,6 @@ import (
 
 	"github.com/valyala/fasthttp"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 
 	"github.com/tzero-edge/tzero/internal/http1"
 	"github.com/tzero-edge/tzero/proxy"
@@ -72,7 +71,7 @@ type settings struct {
 }
 
 type listener struct {
-	net.Listener
+	*port
 	at   int // index in Settings.Listeners
 	cert atomic.Pointer[tls.Certificate]
 	tls  *tls.Config
@@ -126,13 +125,13 @@ type quiet struct{}
 func (quiet) Printf(string, ...any) {}
 
 func (s *Server) bind(i int, cfg Config) (*listener, error) {
-	ln, err := net.Listen("tcp", cfg.Address)
+	p, err := openPort(cfg.Address)
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on %s: %w%s", cfg.Address, err, bindHint(err))
 	}
-	l := &listener{Listener: ln, at: i}
+	l := &listener{port: p, at: i}
 	if err := l.load(cfg); err != nil {
-		ln.Close()
+		p.close()
 		return nil, err
 	}
 	return l, nil
@@ -197,7 +196,7 @@ func (s *Server) Apply(set Settings) error {
 func (s *Server) Addrs() []net.Addr {
 	var as []net.Addr
 	for _, l := range s.listeners {
-		as = append(as, l.Addr())
+		as = append(as, l.addr)
 	}
 	return as
 }
@@ -233,7 +232,7 @@ func (s *Server) closeLoops() {
 
 func (s *Server) closeListeners() {
 	for _, l := range s.listeners {
-		l.Close()
+		l.close()
 	}
 }
 
@@ -252,31 +251,27 @@ func (s *Server) drain(think, grace time.Duration) {
 		s.endIdle(think)
 		return s.reg.len()
 	})
+	s.counters.cut.Add(int64(s.reg.len()))
+	for s.reg.len() > 0 {
+		s.cut()
+		s.handler.GiveUp()
+		s.wait(100*time.Millisecond, s.reg.len) // one may have been between its loop and its goroutine
+	}
+	s.conns.Wait()
+}
+
+// cut ends all connections.
+func (s *Server) cut() {
 	var resting []*conn
 	s.reg.each(func(c *conn) {
-		s.counters.cut.Add(1)
 		c.cut()
 		resting = append(resting, c)
 	})
 	s.endResting(resting)
-	s.handler.GiveUp()
-	s.conns.Wait()
 }
 
 // lastCall is the time in which what is queued already is accepted.
 const lastCall = 20 * time.Millisecond
-
-// stopQueueing has the kernel queue no more connections. It has completed those in the queue on our behalf: their clients are
-// sending, and closing the listener would reset them. Clients that come later try again, and are refused.
-func (l *listener) stopQueueing() {
-	sc, ok := l.Listener.(syscall.Conn)
-	if !ok {
-		return
-	}
-	if rc, err := sc.SyscallConn(); err == nil {
-		_ = rc.Control(func(fd uintptr) { _ = unix.Listen(int(fd), 0) })
-	}
-}
 
 // endIdle closes connections that have waited for a request for so long. One whose answer had begun before the
 // drain was not told that it is the last: it comes to rest later than the others, and has the same time to think.
@@ -358,6 +353,12 @@ func (c *conn) stow() {
 	c.srv.readers.Put(c.rd)
 	c.rd = nil
 	c.warm.Store(false)
+}
+
+// attendTo gives the connection a goroutine.
+func (s *Server) attendTo(c *conn) {
+	c.adopt()
+	go s.attend(c)
 }
 
 // attend serves the connection, in a goroutine of its own, until it ends or goes to rest in its loop. From the first

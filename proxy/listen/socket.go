@@ -55,18 +55,10 @@ type vector struct {
 // errDry tells that a riding read, or a write for a loop, would have to wait.
 var errDry = errors.New("not without waiting")
 
-func newSocket(nc net.Conn) *socket {
-	sc, ok := nc.(*net.TCPConn)
-	if !ok {
-		return nil
-	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
-		return nil
-	}
-	s := &socket{Conn: nc, raw: raw}
+// adopt lets a goroutine wait for the socket; until then only a loop may use it.
+func (s *socket) adopt(st *stream) {
+	s.Conn, s.raw = st, st.raw
 	s.lazy, s.write, s.rideFn = s.readLazily, s.flush, s.woken
-	return s
 }
 
 // ReadLazy implements http1.LazySource.

@@ -3,7 +3,6 @@ package listen
 import (
 	"context"
 	"math/rand/v2"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -50,7 +49,7 @@ func (s *Server) sweep() {
 			resting = append(resting, c)
 		case p == phaseResting && lasted > s.napAfter && c.warm.Load():
 			c.loop.cool(c)
-		case p == phaseIdle && lasted > s.napAfter && lasted <= idle && !s.draining.Load() && takes(c) && c.in.move(word, phaseNap):
+		case p == phaseIdle && lasted > s.napAfter && lasted <= idle && !s.draining.Load() && c.in.move(word, phaseNap):
 			_ = c.raw.SetReadDeadline(past)
 		}
 		if (p == phaseIdle && lasted > idle || p == phaseHead && lasted > head ||
@@ -137,16 +136,8 @@ func (s *Server) evict(n int) int {
 // hasLeft asks the kernel whether the client has closed its side, without reading: bytes of a next
 // request may lie in front of the end.
 func hasLeft(c *conn) bool {
-	sc, ok := c.raw.(syscall.Conn)
-	if !ok {
-		return false
-	}
-	rc, err := sc.SyscallConn()
-	if err != nil {
-		return true
-	}
 	left := false
-	err = rc.Control(func(fd uintptr) {
+	err := c.raw.raw.Control(func(fd uintptr) {
 		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
 		n, err := unix.Poll(p, 0)
 		left = err == nil && n > 0 && p[0].Revents&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) != 0

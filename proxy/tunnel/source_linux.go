@@ -28,6 +28,8 @@ func newSocket(nc net.Conn, pool *sync.Pool) source {
 		raw, err = c.SyscallConn()
 	case *net.UnixConn:
 		raw, err = c.SyscallConn()
+	case interface{ RawSocket() syscall.RawConn }: // it says of itself that it holds no bytes back
+		raw = c.RawSocket()
 	}
 	if raw == nil || err != nil {
 		return nil
