@@ -23,6 +23,10 @@ type Request struct {
 	Policy   *Policy    // the route's; required
 	Variant  []byte     // part of the key on routes with variants
 
+	// Known is where Lookup leaves what it finds in Fields, so that it need not look again: for the caller's next request
+	// that has the very same. nil: nowhere.
+	Known *Findings
+
 	// Route puts a request that this one's write concerns, itself among them, on the terms of the route that a GET of
 	// it has: its Policy and Variant. false where that stores nothing. nil: all are of this route.
 	Route func(*Request) bool
@@ -42,13 +46,33 @@ type facts struct {
 	directives                                  rfc9111.Directives
 }
 
+// Findings is what was found in a request's fields. It is valid for as long as a request has the same; the zero value
+// is none. It points to nothing of the request.
+type Findings struct {
+	facts facts
+	made  bool
+}
+
 // clone drops the field lists, which point into the connection's buffers and mean nothing in requests.
 func (f facts) clone() facts {
 	f.directives.NoCacheNames, f.directives.PrivateNames = nil, nil
 	return f
 }
 
+// gather finds the facts, or takes those that are known.
 func (q *Request) gather() {
+	switch k := q.Known; {
+	case k == nil:
+		q.look()
+	case k.made:
+		q.facts = k.facts
+	default:
+		q.look()
+		k.facts, k.made = q.facts.clone(), true
+	}
+}
+
+func (q *Request) look() {
 	q.facts = facts{}
 	control, pragma := false, false
 	for i := range q.Fields {

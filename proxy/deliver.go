@@ -203,7 +203,7 @@ func (x *Exchange) coding(length int64) encode.Coding {
 	if x.ranged() {
 		return encode.Identity // who asks for a range counts the bytes of the original, even where he gets them all
 	}
-	return x.gen.Encoder.Negotiate(x.Req.Fields)
+	return x.negotiate()
 }
 
 // notModified answers 304 with the fields that RFC 9110 §15.4.5 asks for. length is that of the content, -1 where it is
@@ -223,7 +223,7 @@ func (x *Exchange) notModified(length int64) {
 		encode.AddVary(&r.Fields)
 		// The client puts these fields in the place of those it has. With a strong ETag it would take its encoded
 		// content for the original's, and ask for the rest of that.
-		if !x.ranged() && x.gen.Encoder.Negotiate(x.Req.Fields) != encode.Identity {
+		if !x.ranged() && x.negotiate() != encode.Identity {
 			x.scratch = encode.Weaken(r.Fields, x.scratch)
 		}
 	}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/tzero-edge/tzero/internal/field"
 	"github.com/tzero-edge/tzero/internal/http1"
-	"github.com/tzero-edge/tzero/proxy/headers"
 )
 
 // Exchange is one request and its answer, whatever carried it: a connection of proxy/listen, a
@@ -28,7 +27,7 @@ type Exchange struct {
 	Prompt  bool // Serve must not wait
 	Started time.Time
 	Carrier Carrier
-	Before  *headers.Received // the connection's memory of its requests' fields; nil: it has none
+	Before  *Memory // the connection's; nil: it has none
 
 	// What goes back, set by the journey.
 	Res Response

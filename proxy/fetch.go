@@ -12,13 +12,15 @@ import (
 	"github.com/tzero-edge/tzero/proxy/origin"
 )
 
-// describe tells the cache what the request is about, on the terms of a route.
+// describe tells the cache what the request is about, on the terms of a route. Reset has cleared the rest.
 func (x *Exchange) describe(p *Plan) {
 	q, w := x.Req, &x.want
-	w.Reset()
 	w.Method, w.Scheme, w.Host = q.Method, x.Out.Scheme, x.host
 	w.Path, w.Query, w.HasQuery, w.HasBody = q.Path, q.Query, q.HasQuery, x.Body != nil
 	w.Fields = q.Fields
+	if m := x.memory(); m != nil {
+		w.Known = &m.found
+	}
 	p.terms(w)
 }
 

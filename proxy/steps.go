@@ -53,7 +53,7 @@ func stepRecv(x *Exchange) State {
 	o.Host = x.host
 	var seen headers.Seen
 	if x.Before != nil {
-		x.gen.Clients.ReceiveFrom(x.Before, q.Section, &q.Fields, x.id.Trusted, &seen)
+		x.gen.Clients.ReceiveFrom(&x.Before.received, q.Section, &q.Fields, x.id.Trusted, &seen)
 	} else {
 		x.gen.Clients.Receive(&q.Fields, x.id.Trusted, &seen)
 	}

@@ -14,7 +14,6 @@ import (
 
 	"github.com/tzero-edge/tzero/internal/http1"
 	"github.com/tzero-edge/tzero/proxy"
-	"github.com/tzero-edge/tzero/proxy/headers"
 )
 
 // browserRequest is what a browser sends, about 600 bytes with two cookies.
@@ -160,7 +159,7 @@ func benchmarkJourney(b *testing.B, src *again) {
 	rd := http1.NewReader(src, http1.Limits{})
 	var req http1.Request
 	x := new(proxy.Exchange)
-	var before headers.Received
+	var before proxy.Memory
 	peer := netip.MustParseAddrPort("127.0.0.1:5000")
 	b.ReportAllocs()
 	repeated, section := 0, uint32(0)

@@ -329,7 +329,7 @@ func (c *conn) source() io.Reader {
 // reading is what a connection needs to read requests, unless it has rested for a while.
 type reading struct {
 	*http1.Reader
-	before headers.Received
+	before proxy.Memory
 }
 
 // fetchReading has c ready to read requests.
