@@ -127,7 +127,7 @@ func TestHitsAllocateNothing(t *testing.T) {
 		c, tier := newCache(t)
 		q := browser(policy(t), "/")
 		store(t, c, tier, q, 1024, head)
-		if res := c.Lookup(q, t0); !c.PutDerived(res.Object, "zstd", []byte("small")) {
+		if res := c.Lookup(q, t0); !c.PutDerived(res.Object, "zstd", nil, []byte("small")) {
 			t.Fatal("not taken")
 		}
 		tier.Wait()

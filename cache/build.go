@@ -203,9 +203,14 @@ func finish(b []byte, bodyAt int) Object {
 	return Object{b}
 }
 
-// small builds a vary record or a derived encoding.
+// small builds a vary record or the like.
 func small(kind byte, id uint64, status int, key []byte, primary int, body []byte) Object {
-	b := slices.Grow([]byte(nil), headSize+len(key)+len(body))[:headSize]
+	return headed(kind, id, status, key, primary, nil, body)
+}
+
+// headed builds an object whose header block has no table of lines.
+func headed(kind byte, id uint64, status int, key []byte, primary int, head, body []byte) Object {
+	b := slices.Grow([]byte(nil), headSize+len(key)+len(head)+len(body))[:headSize]
 	clear(b)
 	b[0], b[atKind] = layoutVersion, kind
 	le := binary.LittleEndian
@@ -214,7 +219,8 @@ func small(kind byte, id uint64, status int, key []byte, primary int, body []byt
 	le.PutUint64(b[atModified:], uint64(1)<<63)
 	le.PutUint32(b[atKeyLen:], uint32(len(key)))
 	le.PutUint32(b[atPrimary:], uint32(primary))
+	le.PutUint32(b[atHead:], uint32(len(head)))
 	le.PutUint32(b[atBody:], uint32(len(body)))
-	b = append(b, key...)
+	b = append(append(b, key...), head...)
 	return Object{append(b, body...)}
 }

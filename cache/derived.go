@@ -2,6 +2,7 @@ package cache
 
 import (
 	"bytes"
+	"encoding/binary"
 
 	"github.com/tzero-edge/tzero/cache/key"
 )
@@ -9,13 +10,14 @@ import (
 // A derived encoding is an object of its own, under a hash of the source's and with the source's key and id:
 // once the source has another body, its derived encodings answer no more and age out of the tier.
 
-// PutDerived keeps body, the content of o in another content coding, beside o. false when the tier did not
-// take it.
-func (c *Cache) PutDerived(o Object, coding string, body []byte) bool {
+// PutDerived keeps body, the content of o in another content coding, beside o, and head, the lines in wire form that o
+// is sent with in that coding. false when the tier did not take it.
+func (c *Cache) PutDerived(o Object, coding string, head, body []byte) bool {
 	if !o.Exists() || int64(len(body)) > c.maxObject || coding == "" {
 		return false
 	}
-	d := small(kindDerived, o.ID(), o.Status(), o.Key(), len(o.Primary()), body)
+	d := headed(kindDerived, o.ID(), o.Status(), o.Key(), len(o.Primary()), head, body)
+	binary.LittleEndian.PutUint64(d.b[atEdition:], o.u64(atEdition))
 	return c.tier.Set(c.derivedHash(o, coding), d)
 }
 
@@ -27,6 +29,12 @@ func (c *Cache) GetDerived(o Object, coding string) (Object, bool) {
 		return Object{}, false
 	}
 	return d, true
+}
+
+// Dresses reports whether o's derived encoding d has the head that o has now: a 304 changes the fields, and leaves the
+// content.
+func (d Object) Dresses(o Object) bool {
+	return d.kind() == kindDerived && d.u32(atHead) > 0 && d.u64(atEdition) == o.u64(atEdition)
 }
 
 func (c *Cache) derivedHash(o Object, coding string) uint64 {

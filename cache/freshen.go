@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"encoding/binary"
 	"time"
 
 	"github.com/tzero-edge/tzero/cache/key"
@@ -38,6 +39,7 @@ func (c *Cache) Freshen(q *Request, res *Result, head Head, asked, now time.Time
 	if !ok {
 		f.reason, f.object = FillHeadTooLarge, old
 	} else {
+		binary.LittleEndian.PutUint64(b[atEdition:], c.ids.Add(1))
 		f.object = finish(append(b, old.Body()...), len(b))
 	}
 	f.head = f.object

@@ -38,7 +38,8 @@ import (
 //	100 u16 line number of the first Content-Type, counted from 1; 0 where there is none
 //	102 u16 marks: 1 the content may be transformed (see MayTransform)
 //	104 u64 of a part: where its body begins in the representation; else 0
-//	112 u64 of a part: the length of the whole representation; else 0
+//	112 u64 of a part: the length of the whole representation; of an object, and of what is derived from it: the number
+//	        of the header section that a 304 has made, 0 where none has
 //	120 key · n × (u32 offset in the header block, u16 name length, u16 value length) · header block · own lines · body
 //
 // The header block is in wire form, "Name: value CRLF" per line, so that a hit copies it in one piece. It has
@@ -46,7 +47,8 @@ import (
 // they spoke to this cache, are not sent on, and count again when a 304 freshens the response.
 //
 // The key is the primary key, followed for a negotiated response by the selecting suffix (see vary.go). A
-// vary record has the primary key and a body of field names; a derived encoding has its source's key. A part has
+// vary record has the primary key and a body of field names; a derived encoding has its source's key, and a header block
+// without a table of lines. A part has
 // the key of the whole and lives under hashes of its own (see part.go); its status is 206.
 const (
 	layoutVersion = 4
@@ -66,7 +68,7 @@ const (
 	atKeyLen, atPrimary, atHead, atBody       = 72, 76, 80, 84
 	atETagLine, atModifiedLine, atOwn         = 88, 90, 92
 	atShared, atTypeLine, atMarks             = 96, 100, 102
-	atOffset, atComplete                      = 104, 112
+	atOffset, atComplete, atEdition           = 104, 112, 112
 	lineSize                                  = 8
 	markTransform                             = 1
 	noTime                              int64 = math.MinInt64

@@ -125,7 +125,7 @@ func TestDerivedDiesWithItsSource(t *testing.T) {
 	w := newWorld(t, nil, numbered("Cache-Control: max-age=60"))
 	w.get("/", t0)
 	o := w.c.Lookup(w.request("/"), t0).Object
-	if !w.c.PutDerived(o, "br", []byte("small")) {
+	if !w.c.PutDerived(o, "br", []byte("A: b\r\n"), []byte("small")) {
 		t.Fatal("not taken")
 	}
 	if d, ok := w.c.GetDerived(o, "br"); !ok || string(d.Body()) != "small" {
@@ -134,10 +134,40 @@ func TestDerivedDiesWithItsSource(t *testing.T) {
 	if _, ok := w.c.GetDerived(o, "gzip"); ok {
 		t.Error("another coding answered")
 	}
+	if d, _ := w.c.GetDerived(o, "br"); string(d.Head()) != "A: b\r\n" || !d.Dresses(o) || o.Dresses(o) {
+		t.Errorf("its head is %q", d.Head())
+	}
+	kept, _ := w.c.GetDerived(o, "br")
+	if d, ok := Decode(kept.Bytes()); !ok || string(d.Head()) != "A: b\r\n" || string(d.Body()) != "small" {
+		t.Errorf("decoded: %v, %q", ok, d.Head())
+	}
 	w.get("/", t0.Add(time.Hour))
 	o = w.c.Lookup(w.request("/"), t0.Add(time.Hour)).Object
 	if _, ok := w.c.GetDerived(o, "br"); ok {
 		t.Error("it outlived its source")
+	}
+}
+
+// TestDerivedIsDressedUntilA304: the content lasts, its fields do not.
+func TestDerivedIsDressedUntilA304(t *testing.T) {
+	w := newWorld(t, nil, validating(`"v1"`, "Cache-Control: max-age=60"))
+	w.get("/", t0)
+	o := w.c.Lookup(w.request("/"), t0).Object
+	head := []byte("A: b\r\n")
+	w.c.PutDerived(o, "br", head, []byte("small"))
+	later := t0.Add(time.Minute)
+	for range 2 {
+		w.get("/", later)
+		o = w.c.Lookup(w.request("/"), later).Object
+		d, ok := w.c.GetDerived(o, "br")
+		if !ok || d.Dresses(o) {
+			t.Errorf("after a 304: kept %v, dresses it %v", ok, d.Dresses(o))
+		}
+		w.c.PutDerived(o, "br", head, d.Body())
+		if d, _ := w.c.GetDerived(o, "br"); !d.Dresses(o) {
+			t.Error("it does not dress what it was put beside")
+		}
+		later = later.Add(time.Minute)
 	}
 }
 
@@ -155,6 +185,7 @@ func TestAForeignObjectUnderTheSameHashIsAMiss(t *testing.T) {
 // FuzzDecode: whatever the blob, no accessor of a decoded object reads outside it.
 func FuzzDecode(f *testing.F) {
 	f.Add(sample(f, "body", "ETag: \"x\"", "Cache-Control: max-age=60").Bytes())
+	f.Add(headed(kindDerived, 1, 200, []byte("k"), 1, []byte("A: b\r\n"), []byte("body")).Bytes())
 	f.Add(small(kindVary, 1, 0, []byte("k"), 1, []byte("\x03abc")).Bytes())
 	f.Add(small(kindVary, 1, 0, []byte("k"), 1, []byte("\x01a\x0012345678")).Bytes())
 	f.Add(small(kindSearch, 1, 0, []byte("k"), 1, []byte("\x01\x00v\x00\x00\x01k")).Bytes())

@@ -38,7 +38,12 @@ type rig struct {
 // newRig runs the journey before app.
 func newRig(tb testing.TB) *rig {
 	tb.Helper()
-	url := app(tb)
+	return newRigOf(tb, app(tb))
+}
+
+// newRigOf runs the journey before an origin.
+func newRigOf(tb testing.TB, url string) *rig {
+	tb.Helper()
 	tier, err := l1.New(64<<20, 0)
 	if err != nil {
 		tb.Fatal(err)

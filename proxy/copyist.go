@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/tzero-edge/tzero/cache"
+	"github.com/tzero-edge/tzero/internal/http1"
 	"github.com/tzero-edge/tzero/proxy/encode"
 )
 
@@ -40,13 +41,20 @@ func newCopyist(c *cache.Cache) *Copyist {
 }
 
 // copyOf returns o's content in a coding, as an object's body. known is false while there is no copy yet; one is
-// being made then. An empty copy that is known means that compressing o does not pay.
-func (c *Copyist) copyOf(enc *encode.Encoder, o cache.Object, coding encode.Coding) (copied cache.Object, known bool) {
-	if d, ok := c.cache.GetDerived(o, coding.String()); ok {
-		return d, true
+// being made then. An empty copy that is known means that compressing o does not pay. With dress the copy gets o's
+// present head, for the requests to come.
+func (c *Copyist) copyOf(enc *encode.Encoder, o cache.Object, coding encode.Coding, dress bool) (copied cache.Object, known bool) {
+	copied, known = c.cache.GetDerived(o, coding.String())
+	if !known || dress && len(copied.Body()) > 0 && !copied.Dresses(o) {
+		c.ask(copyJob{copyKey{o.ID(), coding}, o, enc})
 	}
-	c.ask(copyJob{copyKey{o.ID(), coding}, o, enc})
-	return cache.Object{}, false
+	return copied, known
+}
+
+// dressed returns o's copy in a coding if it has the head as well that o is to be sent with.
+func (c *Copyist) dressed(o cache.Object, coding encode.Coding) (cache.Object, bool) {
+	d, ok := c.cache.GetDerived(o, coding.String())
+	return d, ok && len(d.Body()) > 0 && d.Dresses(o)
 }
 
 func (c *Copyist) ask(j copyJob) {
@@ -78,13 +86,26 @@ func (c *Copyist) Run(ctx context.Context) error {
 	}
 }
 
-// make keeps the copy; an empty one says that it does not pay, so that nobody tries again.
+// make keeps the copy; an empty one says that it does not pay, so that nobody tries again. A copy that is there lacks
+// no more than the head.
 func (c *Copyist) make(j copyJob) {
+	coding := j.coding.String()
+	if d, ok := c.cache.GetDerived(j.o, coding); ok {
+		c.cache.PutDerived(j.o, coding, headOf(j.o, j.coding), d.Body())
+		return
+	}
 	body, result := j.enc.Once(j.coding, j.o.Body())
 	if result == encode.Busy {
 		c.postponed.Add(1)
 		return
 	}
-	c.cache.PutDerived(j.o, j.coding.String(), body)
+	c.cache.PutDerived(j.o, coding, headOf(j.o, j.coding), body)
 	c.made.Add(1)
+}
+
+// headOf is what o is sent with in a coding, but for the fields that each answer has of its own.
+func headOf(o cache.Object, coding encode.Coding) []byte {
+	fields := o.Fields(nil)
+	encode.Adjust(&fields, coding, nil)
+	return http1.AppendFields(nil, fields)
 }

@@ -15,13 +15,7 @@ func (x *Exchange) deliverObject(o cache.Object) {
 	now := x.now()
 	r := &x.Res
 	r.Status = o.Status()
-	if x.asStored(&o) {
-		r.Head, x.Out.ContentType = o.Head(), o.ContentType()
-		x.age(o, now)
-		r.Object, r.Holds = o.Pins()
-		r.Bytes, r.Length = o.Body(), int64(len(o.Body()))
-		x.note(StateDeliver, "", "")
-		x.headOnly()
+	if x.asStored(&o) && x.deliverStored(o, now) {
 		return
 	}
 	x.storedFields(o, now)
@@ -49,17 +43,44 @@ func (x *Exchange) deliverObject(o cache.Object) {
 	x.headOnly()
 }
 
-// asStored reports whether the stored head and content can be sent as they lie in the object: nothing in the request,
-// in the route or in the object asks for other fields or less content.
+// asStored reports whether a stored head can be sent as it lies there: nothing in the request or in the route asks for
+// other fields or less content.
 func (x *Exchange) asStored(o *cache.Object) bool {
-	if x.lookups == 0 || x.want.Selects() || x.own != nil || x.plan.Response != nil || o.Partial() {
+	return x.lookups > 0 && !x.want.Selects() && x.own == nil && x.plan.Response == nil && !o.Partial()
+}
+
+// deliverStored answers with the head and the content that lie in the object or, for a client that takes them
+// compressed, in its copy. It reports false where there is no such head.
+func (x *Exchange) deliverStored(o cache.Object, now time.Time) bool {
+	from, note := o, ""
+	if x.deserves(&o) {
+		coding := x.negotiate()
+		if coding == encode.Identity { // Vary has to tell of the choice
+			return false
+		}
+		copied, ok := x.edge.copyist.dressed(o, coding)
+		if !ok {
+			return false
+		}
+		from, note = copied, coding.String()
+	}
+	r := &x.Res
+	r.Head, x.Out.ContentType = from.Head(), o.ContentType()
+	r.Fields.Add(nameAge, x.keepInt(int64(o.Age(now)/time.Second)))
+	r.Object, r.Holds = from.Pins()
+	r.Bytes, r.Length = from.Body(), int64(len(from.Body()))
+	x.note(StateDeliver, "", note)
+	x.headOnly()
+	return true
+}
+
+// deserves reports whether the whole content of an object is sent compressed to those who take it so.
+func (x *Exchange) deserves(o *cache.Object) bool {
+	if !o.MayTransform() {
 		return false
 	}
-	if !o.MayTransform() {
-		return true
-	}
 	v := encode.Response{Status: o.Status(), Length: int64(len(o.Body())), Mode: x.plan.Compress, Media: o.ContentType()}
-	return x.gen.Encoder.Deserves(&v) != encode.Compress
+	return x.gen.Encoder.Deserves(&v) == encode.Compress
 }
 
 // storedFields begins the answer's fields with those of a stored head, and its age.
@@ -77,18 +98,15 @@ func (x *Exchange) storedFields(o cache.Object, now time.Time) {
 			x.date()
 		}
 	}
-	x.age(o, now)
-}
-
-func (x *Exchange) age(o cache.Object, now time.Time) {
-	x.Res.Fields.Add(nameAge, x.keepInt(int64(o.Age(now)/time.Second)))
+	r.Fields.Add(nameAge, x.keepInt(int64(o.Age(now)/time.Second)))
 }
 
 // deliverEncoded answers with the copy that was compressed once or, until there is one, compresses in
 // passing and has the copy made. It reports false where the original has to do.
 func (x *Exchange) deliverEncoded(o cache.Object, body []byte, coding encode.Coding) bool {
 	r := &x.Res
-	copied, known := x.edge.copyist.copyOf(x.gen.Encoder, o, coding)
+	// What is validated for every request has another head each time.
+	copied, known := x.edge.copyist.copyOf(x.gen.Encoder, o, coding, x.Out.Cache == CacheHit)
 	switch {
 	case known && len(copied.Body()) == 0: // it does not get smaller
 		return false
