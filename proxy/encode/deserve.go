@@ -121,9 +121,21 @@ const maxType = 128
 
 // typeSet is a compiled list of media types.
 type typeSet struct {
-	exact    [maxType + 1][]string // by length
+	exact    [numPlaces][]string // by place
 	kinds    []string              // "text/"
 	suffixes []string              // "+json"
+}
+
+// numPlaces is some times the number of types that anybody lists.
+const numPlaces = 256
+
+// place spreads types over the places, so that most of those that are not listed meet none.
+func place(t []byte) int {
+	n := len(t)
+	if n == 0 {
+		return 0
+	}
+	return (n + 31*int(t[0]) + 7*int(t[n/2]) + 67*int(t[n-1])) % numPlaces
 }
 
 func newTypeSet(list []string) typeSet {
@@ -135,7 +147,8 @@ func newTypeSet(list []string) typeSet {
 		case strings.HasSuffix(t, "/*"):
 			s.kinds = append(s.kinds, t[:len(t)-1])
 		default:
-			s.exact[len(t)] = append(s.exact[len(t)], t)
+			at := place([]byte(t))
+			s.exact[at] = append(s.exact[at], t)
 		}
 	}
 	return s
@@ -143,19 +156,26 @@ func newTypeSet(list []string) typeSet {
 
 // judge looks a media type up.
 func (s *typeSet) judge(t []byte, mode Mode) Verdict {
-	if at := indexByte(t, ';'); at >= 0 {
-		t = t[:at]
+	capitals := false
+	for i, c := range t {
+		if c == ';' {
+			t = t[:i]
+			break
+		}
+		capitals = capitals || 'A' <= c && c <= 'Z'
 	}
 	if t = field.TrimOWS(t); len(t) > maxType {
 		return UnfitType
 	}
-	for _, c := range t {
-		if 'A' <= c && c <= 'Z' { // nearly nobody writes them so
-			var buf [maxType]byte
-			return s.judgeLower(appendLower(buf[:0], t), mode)
-		}
+	if capitals { // nearly nobody writes them so
+		return s.judgeCapitals(t, mode)
 	}
 	return s.judgeLower(t, mode)
+}
+
+func (s *typeSet) judgeCapitals(t []byte, mode Mode) Verdict {
+	var buf [maxType]byte
+	return s.judgeLower(appendLower(buf[:0], t), mode)
 }
 
 func appendLower(dst, t []byte) []byte {
@@ -182,7 +202,7 @@ func (s *typeSet) judgeLower(t []byte, mode Mode) Verdict {
 }
 
 func (s *typeSet) has(t []byte) bool {
-	for _, x := range s.exact[len(t)] {
+	for _, x := range s.exact[place(t)] {
 		if string(t) == x {
 			return true
 		}

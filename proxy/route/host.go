@@ -85,8 +85,8 @@ func checkName(name string) error {
 	return nil
 }
 
-// normalHost writes host into buf lower-cased, without port and without a trailing dot (both spell the
-// same name). The result is empty when no pattern but "any" could match.
+// normalHost returns host lower-cased, for which it may need buf, without port and without a trailing dot (both spell
+// the same name). The result is empty when no pattern but "any" could match.
 func normalHost(buf *[maxHost + 1]byte, host []byte) []byte {
 	host = cutPort(host)
 	if n := len(host); n > 0 && host[n-1] == '.' {
@@ -95,6 +95,9 @@ func normalHost(buf *[maxHost + 1]byte, host []byte) []byte {
 	if len(host) > maxHost {
 		return nil
 	}
+	if !hasCapitals(host) {
+		return host
+	}
 	for i, c := range host {
 		if 'A' <= c && c <= 'Z' {
 			c += 'a' - 'A'
@@ -102,6 +105,15 @@ func normalHost(buf *[maxHost + 1]byte, host []byte) []byte {
 		buf[i] = c
 	}
 	return buf[:len(host)]
+}
+
+func hasCapitals(b []byte) bool {
+	for _, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			return true
+		}
+	}
+	return false
 }
 
 // cutPort removes ":port" from an authority. The colons of an IPv6 literal stand inside brackets.

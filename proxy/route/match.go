@@ -25,12 +25,13 @@ func (t *Table) Match(scheme string, host, path, method []byte, fields field.Lis
 	if len(path) == 0 {
 		path = []byte("/")
 	}
-	plain, doubtful := spelling(path)
-	if !t.choice || plain && !doubtful {
-		r := t.find(&q, path)
-		return r, q.reason(r)
+	if t.choice {
+		if plain, doubtful := spelling(path); !plain || doubtful {
+			return t.matchReadings(&q, path, plain, doubtful)
+		}
 	}
-	return t.matchReadings(&q, path, plain, doubtful)
+	r := t.find(&q, path)
+	return r, q.reason(r)
 }
 
 // maxDoubtful bounds the length of a path that can be read in several ways: each reading is a pass over
