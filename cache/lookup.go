@@ -10,14 +10,14 @@ import (
 
 // Lookup decides what to do with a request. A hit allocates nothing and takes no lock of the cache's own; the
 // table of fills is only asked when nothing stored answers.
-func (c *Cache) Lookup(q *Request, now time.Time) Result {
+func (c *Cache) Lookup(q *Request, now time.Time) (r Result) {
 	q.gather()
 	if reason := bypass(q); reason != "" {
 		c.count.add(countBypass)
 		return Result{Verdict: Alone, Reason: reason, Raw: true, began: now}
 	}
 	q.buildKey(c)
-	r := Result{Verdict: Miss, Reason: MissURI, began: now}
+	r.Verdict, r.Reason, r.began = Miss, MissURI, now // in place: it is large
 	if c.find(q, &r, now); q.facts.ranged && !r.Object.Exists() {
 		r.Object = c.findPart(q, &r, now)
 	}

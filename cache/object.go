@@ -239,7 +239,12 @@ func (o Object) Traits() rfc9111.Trait { return rfc9111.Trait(o.u16(atTraits)) }
 
 // Age is current_age (RFC 9111 §4.2.3).
 func (o Object) Age(now time.Time) time.Duration {
-	return rfc9111.CurrentAge(o.ms(atAge), o.Received(), now)
+	return rfc9111.AgeAfter(o.ms(atAge), o.resident(now))
+}
+
+// resident is the time since Received, without the detour by way of a time.Time: every hit asks.
+func (o Object) resident(now time.Time) time.Duration {
+	return time.Duration(now.UnixNano()) - o.ms(atReceived)
 }
 
 // Left is how long the object stays fresh; negative when it is stale.
@@ -288,10 +293,10 @@ func (o Object) tableAt() int { return headSize + o.u32(atKeyLen) }
 func (o Object) headAt() int  { return o.tableAt() + o.Lines()*lineSize }
 
 func (o Object) stored(now time.Time) rfc9111.Stored {
-	received := o.Received()
+	resident := o.resident(now)
 	return rfc9111.Stored{
-		Age:        rfc9111.CurrentAge(o.ms(atAge), received, now),
-		Resident:   now.Sub(received),
+		Age:        rfc9111.AgeAfter(o.ms(atAge), resident),
+		Resident:   resident,
 		Lifetime:   o.ms(atLifetime),
 		WhileStale: time.Duration(o.u32(atWhileStale)) * time.Second,
 		IfError:    time.Duration(o.u32(atIfError)) * time.Second,

@@ -49,17 +49,19 @@ type course struct {
 
 // room is memory that the next request finds again: to clear it all, or to allocate it anew, would cost more
 // than a hit does. What is in it is made before it is used.
+//
+// What a hit needs stands first, so that it touches less of the memory.
 type room struct {
-	id     headers.Identity
-	want   cache.Request
-	ask    origin.Request
-	res    origin.Response // where answers come in; a fill takes its own away
-	fields field.List      // the request's fields towards the origin
-	ends   field.List      // the end-to-end fields of the origin's answer; empty: not gathered yet
-	target []byte          // path and query for a cacheable fetch
+	want    cache.Request
+	scratch []byte     // backs values that are made for this exchange
+	fields  field.List // the request's fields towards the origin
+	ends    field.List // the end-to-end fields of the origin's answer; empty: not gathered yet
+	target  []byte     // path and query for a cacheable fetch
+	idBuf   [32]byte
+	id      headers.Identity // its end is for requests that come through proxies
 
-	scratch   []byte // backs values that are made for this exchange
-	idBuf     [32]byte
+	ask       origin.Request
+	res       origin.Response       // where answers come in; a fill takes its own away
 	codings   [40]byte              // the Accept-Encoding of a cacheable fetch
 	onInterim func(int, field.List) // x.interim, bound once
 }

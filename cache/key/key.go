@@ -47,11 +47,12 @@ func Append(dst []byte, p *Parts, rule *QueryRule) []byte {
 func Hash(seed maphash.Seed, key []byte) uint64 { return maphash.Bytes(seed, key) }
 
 func appendLower(dst, b []byte) []byte {
-	for _, c := range b {
+	at := len(dst)
+	dst = append(dst, b...)
+	for i, c := range dst[at:] {
 		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
+			dst[at+i] = c + ('a' - 'A')
 		}
-		dst = append(dst, c)
 	}
 	return dst
 }

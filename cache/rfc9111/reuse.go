@@ -40,7 +40,12 @@ func RequestDirectives(fields field.List) Directives {
 // CurrentAge is current_age (§4.2.3) of a response received with initial age at received. A clock that was
 // set back does not make it younger than it came.
 func CurrentAge(initial time.Duration, received, now time.Time) time.Duration {
-	return min(initial+max(0, now.Sub(received)), maxDelta)
+	return AgeAfter(initial, now.Sub(received))
+}
+
+// AgeAfter is CurrentAge where it is known how long the response has been here.
+func AgeAfter(initial, resident time.Duration) time.Duration {
+	return min(initial+max(0, resident), maxDelta)
 }
 
 // Reuse decides whether a stored response answers a request (§4.2, §5.2.1). A client's wish for a newer

@@ -122,8 +122,8 @@ const maxType = 128
 // typeSet is a compiled list of media types.
 type typeSet struct {
 	exact    [numPlaces][]string // by place
-	kinds    []string              // "text/"
-	suffixes []string              // "+json"
+	kinds    []string            // "text/"
+	suffixes []string            // "+json"
 }
 
 // numPlaces is some times the number of types that anybody lists.
@@ -208,12 +208,12 @@ func (s *typeSet) has(t []byte) bool {
 		}
 	}
 	for _, k := range s.kinds {
-		if len(t) > len(k) && string(t[:len(k)]) == k {
+		if len(t) > len(k) && t[0] == k[0] && string(t[:len(k)]) == k {
 			return true
 		}
 	}
 	for _, x := range s.suffixes {
-		if len(t) > len(x) && string(t[len(t)-len(x):]) == x {
+		if n := len(t) - len(x); n > 0 && t[n] == x[0] && string(t[n:]) == x {
 			return true
 		}
 	}
