@@ -27,7 +27,7 @@ func (c *Cache) Headed(q *Request, res *Result, head Head, asked, now time.Time)
 	switch {
 	case !known:
 	case !same && old.Left(now) > 0 && c.tier.Peek(hash).ID() == old.ID():
-		c.tier.Set(hash, old.aged(now))
+		c.curb(hash, old.aged(now))
 	case same:
 		c.renew(q, res, head, hash, asked, now)
 	}

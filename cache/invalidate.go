@@ -101,12 +101,20 @@ func (c *Cache) void(q *Request, wait time.Duration, now time.Time) {
 	}
 }
 
+// curb puts short in the place of the object that it is a copy of with less life left. A tier that can take nothing just
+// now would go on with the one that has more: then there is none.
+func (c *Cache) curb(hash uint64, short Object) {
+	if !c.tier.Set(hash, short) {
+		c.tier.Del(hash)
+	}
+}
+
 func (c *Cache) voidKey(hash uint64, primary []byte, wait time.Duration, now time.Time) {
 	if wait > 0 {
 		c.delayed.note(hash, now)
 		if o := c.tier.Peek(hash); o.Exists() && bytes.Equal(o.Primary(), primary) {
 			if short, changed := o.until(wait, now); changed {
-				c.tier.Set(hash, short)
+				c.curb(hash, short)
 			}
 		}
 		c.curbParts(hash, primary, wait, now)

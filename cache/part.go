@@ -170,7 +170,7 @@ func (c *Cache) curbParts(hash uint64, primary []byte, wait time.Duration, now t
 	for i := range maxParts {
 		if o := c.partAt(primary, hash, i); o.Exists() {
 			if short, changed := o.until(wait, now); changed {
-				c.tier.Set(partHash(hash, i), short)
+				c.curb(partHash(hash, i), short)
 			}
 		}
 	}

@@ -129,6 +129,22 @@ func TestDelayedWriteReachesAnAnswerFromBefore(t *testing.T) {
 	}
 }
 
+// TestDelayedWriteWhereNothingCanBeStored: a tier without room must not turn a write that counts a little later into one
+// that never counts.
+func TestDelayedWriteWhereNothingCanBeStored(t *testing.T) {
+	w := newWorld(t, func(c *RouteConfig) { c.WriteBurst = 1 }, numbered("Cache-Control: max-age=600"))
+	w.get("/", t0)
+	w.write(one, t0)
+	w.get("/", t0.Add(10*time.Millisecond))
+	w.tier.mu.Lock()
+	w.tier.drop = true
+	w.tier.mu.Unlock()
+	w.write(one, t0.Add(20*time.Millisecond))
+	if got := w.get("/", t0.Add(time.Minute)).body; got != "body 3" {
+		t.Errorf("the write was forgotten: %s", got)
+	}
+}
+
 // TestWritesThatTakeNothingAwayAreFree: most go where nothing is stored.
 func TestWritesThatTakeNothingAwayAreFree(t *testing.T) {
 	// Keys that share a cell of the table of writes may pass for one another: hence three.

@@ -182,14 +182,17 @@ func churn(t *testing.T, x *Tier, r *rand.Rand, w, writers int, oldest []atomic.
 				n = r.IntN(600000)
 			}
 			stored := x.Set(hash, blob(hash, next, n))
-			oldest[k].Store(next)
+			if stored { // if not, what was there before may be seen until it is removed below
+				oldest[k].Store(next)
+			}
 			switch got, err := number(or(x.Peek(hash), blob(hash, next, 0)), hash); {
 			case err != nil:
 				t.Error(err)
 			case got != next && stored:
 				t.Errorf("key %d: number %d after %d was set", k, got, next)
-			case !stored: // what was there before may still be
+			case !stored:
 				x.Del(hash)
+				oldest[k].Store(next)
 			}
 		}
 	}
