@@ -37,6 +37,9 @@ func (p *pages) Serve(x *proxy.Exchange) bool {
 			return false
 		}
 		<-p.released
+		if x.Body != nil {
+			_, _ = io.Copy(io.Discard, x.Body)
+		}
 		r.Status, r.Bytes = 200, []byte("waited")
 		return true
 	}

@@ -65,10 +65,14 @@ func (c *conn) wakeIdle() {
 	c.in.move(word, phaseIdle) // nobody else moves it: it is in no sweep's hands while it naps
 }
 
-// endResting ends those of the connections that are still resting, and returns how many.
+// endResting ends those of the connections that are still resting, and returns how many. It waits for none of them: TLS
+// says goodbye, and would wait seconds for a client that has left no room for it.
 func (s *Server) endResting(cs []*conn) (n int) {
 	for _, c := range cs {
 		if c.loop.claim(c) {
+			if c.raw != nil {
+				c.raw.hurried = true
+			}
 			_ = c.Close()
 			c.stow()
 			s.conns.Done()

@@ -117,9 +117,10 @@ func (s *socket) Read(p []byte) (int, error) {
 }
 
 // ride calls serve from within the poller's callback, each time that there may be something to read, until it
-// reports true; then it returns nil, and otherwise the poller's error.
+// reports true; then it returns nil, and otherwise the poller's error. The poller starts anew with each call and tells
+// nothing of what came before it, the end of the client's sending included: no short read is trusted at first.
 func (s *socket) ride(serve func() bool) error {
-	s.serve = serve
+	s.serve, s.trusting = serve, false
 	err := s.raw.Read(s.rideFn)
 	s.riding = false
 	return err

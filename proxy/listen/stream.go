@@ -18,6 +18,8 @@ type stream struct {
 	file *os.File // owns the descriptor
 	raw  syscall.RawConn
 	peer netip.AddrPort
+
+	hurried bool // what the kernel does not take at once is not written
 }
 
 // newStream hands fd, which is non-blocking, to the runtime.
@@ -43,8 +45,22 @@ func (s *stream) Read(p []byte) (int, error) {
 }
 
 func (s *stream) Write(p []byte) (int, error) {
+	if s.hurried {
+		return s.writeNow(p)
+	}
 	n, err := s.file.Write(p)
 	return n, plain(err)
+}
+
+func (s *stream) writeNow(p []byte) (n int, err error) {
+	var errno syscall.Errno
+	if err = s.raw.Write(func(fd uintptr) bool {
+		n, errno = rawWrite(fd, p, nil)
+		return true
+	}); err == nil && errno != 0 {
+		err = errno
+	}
+	return n, err
 }
 
 // plain takes the name of a file off an error. crypto/tls goes on after a deadline only if the error calls itself
@@ -112,6 +128,7 @@ func (p *port) accept() (fd int, peer netip.AddrPort, err error) {
 		return failed != unix.EAGAIN
 	})
 	switch {
+	case err == nil && failed == nil: // also while the port is being closed: its client is there
 	case p.closed.Load():
 		err = net.ErrClosed
 	case err == nil:

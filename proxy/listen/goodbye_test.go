@@ -1,0 +1,115 @@
+package listen
+
+import (
+	"bufio"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"io"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestEndBehindTheLastRequest: a client that ends its side behind its last request, while the one before is being
+// answered outside of a ride, is not kept waiting for the end of the connection.
+func TestEndBehindTheLastRequest(t *testing.T) {
+	p := newPages(100)
+	_, addr := start(t, p, nil)
+	c := dial(t, addr)
+	go func() { p.released <- struct{}{} }()
+	if err := c.get("/wait", "waited"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.get("/3", string(p.memory[:3])); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.WriteString(c, "POST /wait HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
+	time.Sleep(20 * time.Millisecond)
+	_, _ = io.WriteString(c, "GET /5 HTTP/1.1\r\nHost: a\r\n\r\n")
+	_ = c.Conn.(*net.TCPConn).CloseWrite()
+	time.Sleep(20 * time.Millisecond)
+	began := time.Now()
+	p.released <- struct{}{}
+	b, err := io.ReadAll(c.br)
+	if strings.Count(string(b), "HTTP/1.1 200 OK") != 2 || err != nil {
+		t.Errorf("%q, %v", b, err)
+	}
+	if d := time.Since(began); d > 200*time.Millisecond {
+		t.Errorf("the end came after %v", d)
+	}
+}
+
+// certificate writes a certificate and its key into files.
+func certificate(t *testing.T) (crt, key string) {
+	t.Helper()
+	k, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"a"}}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &k.PublicKey, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kb, _ := x509.MarshalECPrivateKey(k)
+	dir := t.TempDir()
+	crt, key = filepath.Join(dir, "crt"), filepath.Join(dir, "key")
+	_ = os.WriteFile(crt, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600)
+	_ = os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: kb}), 0o600)
+	return crt, key
+}
+
+// TestTLSGoodbyeHoldsUpNobody: a TLS client that does not read can leave no room for close_notify. Who ends connections for
+// others, the sweeper for one, does not wait for that.
+func TestTLSGoodbyeHoldsUpNobody(t *testing.T) {
+	p := newPages(100)
+	crt, key := certificate(t)
+	s, addr := startWith(t, p, func(set *Settings) { set.Listeners[0].TLS = TLSConfig{Cert: crt, Key: key} }, 1)
+	nc := dial(t, addr)
+	secure := tls.Client(nc.Conn, &tls.Config{InsecureSkipVerify: true})
+	c := &client{secure, bufio.NewReader(secure)}
+	if err := c.get("/5", string(p.memory[:5])); err != nil {
+		t.Fatal(err)
+	}
+	rests(t, s, 1)
+	var resting []*conn
+	s.reg.each(func(c *conn) { resting = append(resting, c) })
+	for size := 64 << 10; size > 0; size /= 2 { // to the last byte
+		for errno := syscall.Errno(0); errno == 0; {
+			_, errno = rawWrite(uintptr(resting[0].fd), make([]byte, size), nil)
+		}
+	}
+	began := time.Now()
+	if n := s.endResting(resting); n != 1 {
+		t.Errorf("%d connections were ended", n)
+	}
+	if d := time.Since(began); d > time.Second {
+		t.Errorf("it took %v", d)
+	}
+}
+
+// TestTLSGoodbye: one who has left room is told that the connection ends.
+func TestTLSGoodbye(t *testing.T) {
+	p := newPages(100)
+	crt, key := certificate(t)
+	s, addr := startWith(t, p, func(set *Settings) { set.Listeners[0].TLS = TLSConfig{Cert: crt, Key: key} }, 1)
+	nc := dial(t, addr)
+	secure := tls.Client(nc.Conn, &tls.Config{InsecureSkipVerify: true})
+	c := &client{secure, bufio.NewReader(secure)}
+	if err := c.get("/5", string(p.memory[:5])); err != nil {
+		t.Fatal(err)
+	}
+	rests(t, s, 1)
+	var resting []*conn
+	s.reg.each(func(c *conn) { resting = append(resting, c) })
+	s.endResting(resting)
+	if _, err := io.ReadAll(c.br); err != nil { // io.ErrUnexpectedEOF without close_notify
+		t.Error(err)
+	}
+}
