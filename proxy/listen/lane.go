@@ -90,9 +90,7 @@ func (c *conn) ride() bool {
 			c.parting = io.EOF
 			return true
 		}
-		if c.busy = c.prompt; !c.prompt {
-			c.sock.trusting = true
-		}
+		c.busy = c.prompt
 	}
 }
 

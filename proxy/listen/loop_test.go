@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/tzero-edge/tzero/proxy"
 )
 
@@ -370,4 +372,53 @@ func TestDrainOfALoop(t *testing.T) {
 	if n := s.cold(); n != 0 {
 		t.Errorf("%d connections rest", n)
 	}
+}
+
+// TestEndBehindARequest: a client that ends its side together with its last request learns at once that the server does so
+// as well, wherever its connection is just then.
+func TestEndBehindARequest(t *testing.T) {
+	p := newPages(100)
+	close(p.released)
+	_, addr := start(t, p, nil)
+	for waits := range returnAfter + 2 {
+		c := dial(t, addr)
+		for n := range waits {
+			path, want := "/wait", "waited"
+			if n > 0 {
+				path, want = "/7", string(p.memory[:7])
+			}
+			if err := c.get(path, want); err != nil {
+				t.Fatal(err)
+			}
+		}
+		began := time.Now()
+		withCork(t, c.Conn.(*net.TCPConn), func() { // one segment, with the end in it
+			_, _ = io.WriteString(c, "GET /5 HTTP/1.1\r\nHost: a\r\n\r\n")
+			_ = c.Conn.(*net.TCPConn).CloseWrite()
+		})
+		if err := c.take(p, 5); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.br.ReadByte(); err != io.EOF {
+			t.Fatal(err)
+		}
+		if d := time.Since(began); d > 500*time.Millisecond {
+			t.Errorf("after %d answers the end came after %v", waits, d)
+		}
+	}
+}
+
+// withCork has the kernel keep what write sends together.
+func withCork(t *testing.T, c *net.TCPConn, write func()) {
+	t.Helper()
+	raw, err := c.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cork := func(on int) {
+		_ = raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_CORK, on) })
+	}
+	cork(1)
+	write()
+	cork(0)
 }

@@ -16,9 +16,9 @@ import (
 // do. That is a third of what a hit costs.
 //
 // On top of that one callback can serve many requests ([conn.ride]). Within it the goroutine holds the
-// descriptor's read lock, reads without waiting, and returns from the callback to wait. A read that does not
-// fill its room has emptied the kernel's queue; whatever comes later wakes the poller again, so that the read
-// which would only be told so is left out (epoll(7), question 9).
+// descriptor's read lock, reads without waiting, and returns from the callback to wait. For a loop, a read that
+// does not fill its room has emptied the kernel's queue; whatever comes later wakes the loop again, so that the
+// read which would only be told so is left out (epoll(7), question 9).
 type socket struct {
 	net.Conn
 	raw   syscall.RawConn
@@ -35,7 +35,7 @@ type socket struct {
 	riding      bool                  // inside a read callback, on descriptor fd
 	fd          uintptr
 	dry         bool // nothing is left to read until the poller says otherwise
-	trusting    bool // a short read counts as an empty queue
+	trusting    bool // riding for a loop: a short read counts as an empty queue
 	looped      bool // riding for a loop, which cannot wait
 	moved       bool // something was written since it waited last
 }
@@ -117,10 +117,10 @@ func (s *socket) Read(p []byte) (int, error) {
 }
 
 // ride calls serve from within the poller's callback, each time that there may be something to read, until it
-// reports true; then it returns nil, and otherwise the poller's error. The poller starts anew with each call and tells
-// nothing of what came before it, the end of the client's sending included: no short read is trusted at first.
+// reports true; then it returns nil, and otherwise the poller's error. The poller does not say whether the end of the
+// client's sending came along, so that no short read is trusted here.
 func (s *socket) ride(serve func() bool) error {
-	s.serve, s.trusting = serve, false
+	s.serve = serve
 	err := s.raw.Read(s.rideFn)
 	s.riding = false
 	return err
