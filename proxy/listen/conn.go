@@ -2,6 +2,7 @@ package listen
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -419,6 +420,9 @@ const (
 )
 
 func (c *conn) linger() {
+	if secure, ok := c.Conn.(*tls.Conn); ok {
+		_ = secure.CloseWrite() // says goodbye before the end
+	}
 	if c.raw.CloseWrite() != nil {
 		return
 	}

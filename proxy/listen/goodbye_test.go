@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
@@ -111,5 +112,39 @@ func TestTLSGoodbye(t *testing.T) {
 	s.endResting(resting)
 	if _, err := io.ReadAll(c.br); err != nil { // io.ErrUnexpectedEOF without close_notify
 		t.Error(err)
+	}
+}
+
+// TestTLSGoodbyeOfADrain: the last answer is followed by close_notify.
+func TestTLSGoodbyeOfADrain(t *testing.T) {
+	p := newPages(100)
+	crt, key := certificate(t)
+	s, addr := start(t, p, func(set *Settings) { set.Listeners[0].TLS = TLSConfig{Cert: crt, Key: key} })
+	s.draining.Store(true)
+	c := tls.Client(dial(t, addr).Conn, &tls.Config{InsecureSkipVerify: true})
+	_, _ = io.WriteString(c, "GET /5 HTTP/1.1\r\nHost: a\r\n\r\n")
+	if b, err := io.ReadAll(c); !strings.Contains(string(b), "Connection: close") || err != nil {
+		t.Errorf("%q, %v", b, err)
+	}
+}
+
+// TestGoodbyeDestroysNoAnswer: what a client has sent behind the request that proves to be its last is dropped. To close
+// with that unread would reset the connection, and take the answer with it that is on its way (RFC 9112 §9.6).
+func TestGoodbyeDestroysNoAnswer(t *testing.T) {
+	p := newPages(1 << 20)
+	s, addr := start(t, p, nil)
+	s.draining.Store(true)
+	for _, size := range []int{200 << 10, 1 << 20} {
+		c := dial(t, addr)
+		if err := c.Conn.(*net.TCPConn).SetReadBuffer(16 << 10); err != nil {
+			t.Fatal(err)
+		}
+		ask := fmt.Sprintf("GET /%d HTTP/1.1\r\nHost: a\r\n\r\n", size)
+		_, _ = io.WriteString(c, ask+strings.Repeat("GET /1 HTTP/1.1\r\nHost: a\r\n\r\n", 1000))
+		time.Sleep(50 * time.Millisecond)
+		if err := c.take(p, size); err != nil {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+		c.Close()
 	}
 }

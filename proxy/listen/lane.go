@@ -250,6 +250,7 @@ func (c *conn) serve() bool {
 		c.last, c.refused = true, true
 	}
 	if x.Res.Close || c.srv.draining.Load() {
+		c.refused = c.refused || !c.last // the client has not said so: what it has sent behind this request is left
 		c.last = true
 	}
 	return true
