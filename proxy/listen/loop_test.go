@@ -408,6 +408,41 @@ func TestEndBehindARequest(t *testing.T) {
 	}
 }
 
+// TestNoRoomInTheKernel: connections that no loop can take are served by goroutines.
+func TestNoRoomInTheKernel(t *testing.T) {
+	p := newPages(1000)
+	close(p.released)
+	set := Settings{Listeners: []Config{{Address: "127.0.0.1:0"}}, Limits: DefaultLimits()}
+	s, err := New(p, set, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.napAfter = 1
+	for _, l := range s.loops {
+		l.fd = -1 // the set refuses
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() {
+		done <- s.Run(ctx, func() (think, grace time.Duration) { return 20 * time.Millisecond, time.Second })
+	}()
+	for range 3 {
+		c := dial(t, s.Addrs()[0].String())
+		for n := range 2 * returnAfter {
+			if err := c.get(fmt.Sprint("/", n), string(p.memory[:n])); err != nil {
+				t.Fatal(err)
+			}
+			if n%3 == 0 {
+				time.Sleep(300 * time.Millisecond) // it is sent to rest, in vain
+			}
+		}
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 // withCork has the kernel keep what write sends together.
 func withCork(t *testing.T, c *net.TCPConn, write func()) {
 	t.Helper()
