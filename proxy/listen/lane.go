@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime"
 
 	"github.com/tzero-edge/tzero/internal/http1"
 	"github.com/tzero-edge/tzero/proxy"
@@ -65,8 +66,11 @@ const (
 // true leaves the lane, with c.x for a request that has to be served outside, or c.parting for the end.
 func (c *conn) ride() bool {
 	for n := 0; ; n++ {
-		if c.prompt && n == maxTurn {
-			return true
+		if n > 0 && n%maxTurn == 0 {
+			if c.prompt {
+				return true
+			}
+			runtime.Gosched() // the loops wait behind those who never rest
 		}
 		switch err := c.await(); err {
 		case nil:
