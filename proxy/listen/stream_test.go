@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -108,5 +109,22 @@ func TestClosedPort(t *testing.T) {
 	if nc, err := net.Dial("tcp", p.addr.String()); err == nil {
 		nc.Close()
 		t.Error("it still listens")
+	}
+}
+
+// TestClientsAddress: on a socket for both families, an IPv4 client has an IPv4 address.
+func TestClientsAddress(t *testing.T) {
+	_, addr := start(t, &echo{}, func(set *Settings) { set.Listeners[0].Address = ":0" })
+	_, port, _ := net.SplitHostPort(addr)
+	for _, ip := range []string{"127.0.0.1", "::1"} {
+		nc, err := net.Dial("tcp", net.JoinHostPort(ip, port))
+		if err != nil {
+			t.Skip("this machine has no ", ip)
+		}
+		defer nc.Close()
+		_, _ = io.WriteString(nc, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+		if got := drain(nc, 2*time.Second); !strings.HasSuffix(got, "hello "+ip) {
+			t.Errorf("from %s:\n%s", ip, got)
+		}
 	}
 }
