@@ -79,11 +79,10 @@ func TestTLSGoodbyeHoldsUpNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	rests(t, s, 1)
-	var resting []*conn
-	s.reg.each(func(c *conn) { resting = append(resting, c) })
+	resting := allResting(s)
 	for size := 64 << 10; size > 0; size /= 2 { // to the last byte
 		for errno := syscall.Errno(0); errno == 0; {
-			_, errno = rawWrite(uintptr(resting[0].fd), make([]byte, size), nil)
+			_, errno = rawWrite(uintptr(resting[0].c.fd), make([]byte, size), nil)
 		}
 	}
 	began := time.Now()
@@ -140,9 +139,7 @@ func TestTLSGoodbye(t *testing.T) {
 		}
 		if !drains {
 			rests(t, s, 1)
-			var resting []*conn
-			s.reg.each(func(c *conn) { resting = append(resting, c) })
-			s.endResting(resting)
+			s.endResting(allResting(s))
 		}
 		if !w.told(t, c.br) {
 			t.Errorf("no close_notify; drains: %v", drains)
@@ -168,5 +165,40 @@ func TestGoodbyeDestroysNoAnswer(t *testing.T) {
 			t.Errorf("%d bytes: %v", size, err)
 		}
 		c.Close()
+	}
+}
+
+func allResting(s *Server) (list []rested) {
+	s.reg.each(func(c *conn) {
+		_, _, word := c.in.read(0)
+		list = append(list, rested{c, word})
+	})
+	return list
+}
+
+// TestServedSinceIsNotEnded: who was seen to rest for too long, and has been served since, stays.
+func TestServedSinceIsNotEnded(t *testing.T) {
+	p := newPages(100)
+	s, addr := start(t, p, nil)
+	c := dial(t, addr)
+	if err := c.get("/5", string(p.memory[:5])); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2 * tick)
+	old := allResting(s)
+	time.Sleep(2 * tick) // by the coarse clock
+	if err := c.get("/6", string(p.memory[:6])); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(tick)
+	if n := s.endResting(old); n != 0 {
+		t.Fatal("it was ended for what it did before")
+	}
+	if err := c.get("/7", string(p.memory[:7])); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(tick)
+	if n := s.endResting(allResting(s)); n != 1 {
+		t.Error("it was not ended")
 	}
 }

@@ -81,11 +81,12 @@ func (l *loop) put(c *conn) bool {
 	return true
 }
 
-// claim takes c, which rests, out of the loop; false when it does not, or no longer. Its owner is the caller then.
-func (l *loop) claim(c *conn) bool {
+// claim takes c, which rests since word was read, out of the loop; false when it does not, or has been served since. Its
+// owner is the caller then.
+func (l *loop) claim(c *conn, word uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if p, _, word := c.in.read(0); !c.resting || p != phaseResting || !c.in.move(word, phaseQuiet) {
+	if !c.resting || phase(word>>56) != phaseResting || !c.in.move(word, phaseQuiet) {
 		return false
 	}
 	if c.rd == nil {

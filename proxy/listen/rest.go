@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 )
 
@@ -65,11 +66,20 @@ func (c *conn) wakeIdle() {
 	c.in.move(word, phaseIdle) // nobody else moves it: it is in no sweep's hands while it naps
 }
 
-// endResting ends those of the connections that are still resting, and returns how many. It waits for none of them: TLS
-// says goodbye, and would wait seconds for a client that has left no room for it.
-func (s *Server) endResting(cs []*conn) (n int) {
-	for _, c := range cs {
-		if c.loop.claim(c) {
+// rested is a connection with the word of its watch at which it was seen to rest.
+type rested struct {
+	c    *conn
+	word uint64
+}
+
+// endResting ends those of the connections that rest still, returns how many, and adds to counters before anybody can
+// see it. It waits for none of them: TLS says goodbye, and would wait seconds for a client that has left no room for it.
+func (s *Server) endResting(list []rested, counters ...*atomic.Int64) (n int) {
+	for _, r := range list {
+		if c := r.c; c.loop.claim(c, r.word) {
+			for _, counter := range counters {
+				counter.Add(1)
+			}
 			if c.raw != nil {
 				c.raw.hurried = true
 			}

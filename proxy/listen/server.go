@@ -262,10 +262,11 @@ func (s *Server) drain(think, grace time.Duration) {
 
 // cut ends all connections.
 func (s *Server) cut() {
-	var resting []*conn
+	var resting []rested
 	s.reg.each(func(c *conn) {
 		c.cut()
-		resting = append(resting, c)
+		_, _, word := c.in.read(0)
+		resting = append(resting, rested{c, word})
 	})
 	s.endResting(resting)
 }
@@ -277,12 +278,12 @@ const lastCall = 20 * time.Millisecond
 // drain was not told that it is the last: it comes to rest later than the others, and has the same time to think.
 func (s *Server) endIdle(think time.Duration) {
 	now := s.clock.now()
-	var resting []*conn
+	var resting []rested
 	s.reg.each(func(c *conn) {
 		switch p, lasted, word := c.in.read(now); {
 		case lasted < think.Milliseconds():
 		case p == phaseResting:
-			resting = append(resting, c)
+			resting = append(resting, rested{c, word})
 		case p == phaseIdle && c.in.poke(word):
 			_ = c.raw.SetReadDeadline(past)
 		}

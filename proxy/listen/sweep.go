@@ -40,13 +40,12 @@ func (s *Server) sweep() {
 	if s.reg.len() > set.maxConns/10*9 {
 		idle, head = idle/4, head/4
 	}
-	var resting []*conn
+	var resting []rested
 	s.reg.each(func(c *conn) {
 		p, lasted, word := c.in.read(now)
 		switch {
 		case p == phaseResting && lasted > idle:
-			s.counters.overdue[phaseIdle].Add(1)
-			resting = append(resting, c)
+			resting = append(resting, rested{c, word})
 		case p == phaseResting && lasted > s.napAfter && c.warm.Load():
 			c.loop.cool(c)
 		case p == phaseIdle && lasted > s.napAfter && lasted <= idle && !s.draining.Load() && c.in.move(word, phaseNap):
@@ -67,7 +66,7 @@ func (s *Server) sweep() {
 			c.gone.fire()
 		}
 	})
-	s.endResting(resting)
+	s.endResting(resting, &s.counters.overdue[phaseIdle])
 	s.unpin(now, int64(set.Limits.SlowReaders))
 }
 
@@ -99,7 +98,7 @@ func (k *candidate) end() bool {
 		return false
 	}
 	if phase(k.word>>56) == phaseResting {
-		return k.c.srv.endResting([]*conn{k.c}) == 1
+		return k.c.srv.endResting([]rested{{k.c, k.word}}) == 1
 	}
 	if !k.half.poke(k.word) {
 		return false
