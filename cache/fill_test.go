@@ -378,5 +378,6 @@ func TestCloseWaitsForFills(t *testing.T) {
 		if a := w.get("/late", time.Now()); a.reason != BypassClosing || a.body == "" {
 			t.Errorf("after Close: got %v", a)
 		}
+		synctest.Wait() // for the first one's reader, which holds what it reads
 	})
 }
