@@ -193,12 +193,17 @@ func appendLine(b []byte, f field.Field) []byte {
 	return append(b, "\r\n"...)
 }
 
-// finish returns the object in b, whose body is everything from bodyAt on. A blob that was grown far beyond
-// its end is copied into one that fits, because it is going to stay.
-func finish(b []byte, bodyAt int) Object {
+// fit copies a blob that was grown far beyond its end into one that fits, because it is going to stay.
+func fit(b []byte) []byte {
 	if waste := cap(b) - len(b); waste > 512 && waste > cap(b)/8 {
-		b = append(slices.Grow([]byte(nil), len(b)), b...)
+		return append(slices.Grow([]byte(nil), len(b)), b...)
 	}
+	return b
+}
+
+// finish returns the object in b, whose body is everything from bodyAt on, made to fit.
+func finish(b []byte, bodyAt int) Object {
+	b = fit(b)
 	binary.LittleEndian.PutUint32(b[atBody:], uint32(len(b)-bodyAt))
 	return Object{b}
 }

@@ -161,6 +161,10 @@ func (f *Fill) fetchOn(body Body) error {
 // end makes the fill's last state known: readers first, then the tier, then the table. A body that is not
 // proven whole is never stored.
 func (f *Fill) end(err, closed error, now time.Time) {
+	var blob []byte
+	if err == nil && f.state == Streaming { // only the pump changes either
+		blob = fit(f.blob) // megabytes: whoever looks the fill up meanwhile need not wait
+	}
 	f.mu.Lock()
 	switch {
 	case f.state == TooLarge:
@@ -170,9 +174,9 @@ func (f *Fill) end(err, closed error, now time.Time) {
 		f.because(f.failure(err))
 	default:
 		if f.complete > 0 && f.n == f.complete {
-			whole(f.blob)
+			whole(blob)
 		}
-		f.object = finish(f.blob, f.bodyAt)
+		f.object = finish(blob, f.bodyAt)
 		f.state, f.blob = Complete, nil
 		if size := int64(cap(f.object.b)); size != f.block.size {
 			f.adopt(size, 0)
