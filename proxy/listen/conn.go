@@ -116,6 +116,7 @@ const (
 // goneSignal is a channel that is made when somebody asks for it.
 type goneSignal struct {
 	wanted atomic.Bool
+	since  atomic.Int64 // when the end of the client's sending was seen, by the server's clock; 0: not
 	mu     sync.Mutex
 	ch     chan struct{}
 }
@@ -126,7 +127,9 @@ func (g *goneSignal) want() <-chan struct{} {
 	if g.ch == nil {
 		g.ch = make(chan struct{})
 	}
-	g.wanted.Store(true)
+	if !g.wanted.Swap(true) {
+		g.since.Store(0)
+	}
 	return g.ch
 }
 

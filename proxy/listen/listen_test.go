@@ -125,7 +125,7 @@ func (e *echo) Finish(x *proxy.Exchange, sent int64, err error) {
 
 func (e *echo) last(t *testing.T) finished {
 	t.Helper()
-	for range 200 {
+	for range 1000 {
 		e.mu.Lock()
 		n := len(e.finished)
 		e.mu.Unlock()

@@ -457,3 +457,41 @@ func withCork(t *testing.T, c *net.TCPConn, write func()) {
 	write()
 	cork(0)
 }
+
+// TestHalfClosedClientGetsItsAnswer: who says no more may wait for what was asked; who is gone is given up all the same,
+// at once after a reset.
+func TestHalfClosedClientGetsItsAnswer(t *testing.T) {
+	e := &echo{hold: make(chan struct{})}
+	s, addr := start(t, e, nil)
+	c := dial(t, addr)
+	_, _ = io.WriteString(c, "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
+	_ = c.Conn.(*net.TCPConn).CloseWrite()
+	time.Sleep(4 * tick * sweepEvery) // several sweeps
+	if n := e.gone.Load(); n != 0 {
+		t.Fatal("it counts as gone")
+	}
+	e.hold <- struct{}{}
+	if b := drain(c, 5*time.Second); !strings.HasSuffix(b, "waited") {
+		t.Errorf("the answer is %q", b)
+	}
+	for name, leave := range map[string]func(*net.TCPConn){
+		"closes": func(c *net.TCPConn) { c.Close() },
+		"resets": func(c *net.TCPConn) { _ = c.SetLinger(0); c.Close() },
+	} {
+		before, began := e.gone.Load(), time.Now()
+		c := dial(t, addr)
+		_, _ = io.WriteString(c, "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
+		time.Sleep(tick)
+		leave(c.Conn.(*net.TCPConn))
+		for e.gone.Load() == before && time.Since(began) < 10*time.Second {
+			time.Sleep(5 * time.Millisecond)
+		}
+		took := time.Since(began)
+		if name == "resets" && took > time.Second || took > 4*time.Second {
+			t.Errorf("a client that %s is missed after %v", name, took)
+		}
+	}
+	if n := s.Stats().Left; n != 2 {
+		t.Errorf("%d clients counted as gone", n)
+	}
+}

@@ -61,7 +61,7 @@ func (s *Server) sweep() {
 			s.counters.overdue[p].Add(1)
 			_ = c.raw.SetWriteDeadline(past)
 		}
-		if c.gone.wanted.Load() && hasLeft(c) {
+		if c.gone.wanted.Load() && hasLeft(c, now) {
 			s.counters.left.Add(1)
 			c.gone.fire()
 		}
@@ -132,14 +132,26 @@ func (s *Server) evict(n int) int {
 	return ended
 }
 
-// hasLeft asks the kernel whether the client has closed its side, without reading: bytes of a next
-// request may lie in front of the end.
-func hasLeft(c *conn) bool {
-	left := false
+// halfClosed is how long, in ms, a client that will send no more counts as one that waits for its answer: it may have
+// said all that it wanted to say (RFC 9112 §9.6), or be gone. Only what it does not get tells.
+const halfClosed = 2000
+
+// hasLeft asks the kernel whether the client has gone away, without reading: bytes of a next request may lie in front of
+// the end.
+func hasLeft(c *conn, now int64) bool {
+	var events int16
 	err := c.raw.raw.Control(func(fd uintptr) {
 		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
-		n, err := unix.Poll(p, 0)
-		left = err == nil && n > 0 && p[0].Revents&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) != 0
+		if n, err := unix.Poll(p, 0); err == nil && n > 0 {
+			events = p[0].Revents
+		}
 	})
-	return left || err != nil
+	switch {
+	case err != nil || events&(unix.POLLHUP|unix.POLLERR) != 0:
+		return true
+	case events&unix.POLLRDHUP == 0:
+		return false
+	}
+	c.gone.since.CompareAndSwap(0, max(now, 1))
+	return now-c.gone.since.Load() >= halfClosed
 }
