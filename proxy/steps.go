@@ -22,6 +22,8 @@ import (
 //	tunnel    switch protocols and connect both ends
 //	deliver   make the answer from what came
 //	synth     make an answer of our own
+//
+// Follow, fetch and tunnel can wait for somebody else (waits, in edge.go); all others answer from what is here.
 
 // stepRecv takes the request in: what the door refused is answered, the client is identified.
 func stepRecv(x *Exchange) State {

@@ -18,13 +18,13 @@ import (
 	"github.com/tzero-edge/tzero/proxy"
 )
 
-// conn is a client's connection as fasthttp sees it, and the door: it reads and checks every request
-// itself and hands fasthttp a short head of our own writing in its place, so that no byte a client
-// chose reaches a second parser that might read it differently. A request that fails the check is
-// handed on in the same way, marked as refused, and travels the journey to its 4xx like any other.
+// conn is a client's connection, and the door: it reads and checks every request itself. A request that fails the check
+// is marked as refused, and travels the journey to its 4xx like any other.
 //
-// fasthttp runs the loop: it calls Read for the next request, the handler for the answer, and Write
-// with the answer's frame; the field lines join the frame in Write, as one block.
+// It answers most requests itself, in its loop or in a goroutine of its own (see lane.go). From the first answer that goes
+// in chunks on fasthttp drives it: it calls Read for the next request, the handler for the answer, and Write with the
+// answer's frame; the field lines join the frame in Write, as one block. What fasthttp reads is a short head of our own
+// writing, so that no byte a client chose reaches a second parser that might read it differently.
 type conn struct {
 	net.Conn // after TLS and the PROXY protocol
 	srv      *Server
@@ -44,8 +44,6 @@ type conn struct {
 	idle    bool      // waiting for a request
 	leaving leaving   // what comes after its goroutine
 	loop    *loop     // where it rests
-	resting bool      // it is the loop's
-	prompt  bool      // its loop serves it: nothing may wait
 	busy    bool      // its loop has answered a request of it since it woke
 	prompts int       // answers in a row that had to wait for nothing
 	parting error     // why a ride has left the lane for good
@@ -95,6 +93,9 @@ func (c *conn) adopt() {
 	}
 	c.adopted.Store(true)
 }
+
+// looped reports whether the connection's loop serves it just now: nothing may wait.
+func (c *conn) looped() bool { return c.sock != nil && c.sock.looped }
 
 // closeSocket ends the connection itself.
 func (c *conn) closeSocket() error {

@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"io"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Close ends the connection. Where input was left unread, it is read and dropped for a moment: closing
@@ -62,4 +64,12 @@ func (c *conn) linger() {
 		return
 	}
 	_, _ = io.CopyN(io.Discard, c.raw, lingerBytes)
+}
+
+// cut ends the connection without waiting for whoever uses it: Close would wait for a ride to end.
+func (c *conn) cut() {
+	if c.adopted.Load() { // if not, it is in the hands of its loop, which keeps nobody waiting
+		_ = c.raw.SetDeadline(past)
+		_ = c.raw.shutdown(unix.SHUT_RDWR)
+	}
 }

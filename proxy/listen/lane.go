@@ -11,9 +11,9 @@ import (
 )
 
 // The lane answers everything but what goes in chunks, without fasthttp hearing of it: content that lies in memory,
-// content of known length that arrives, and to HTTP/1.0 what ends with the connection. A connection enters it in
-// Read, when fasthttp asks for a request, and comes out with one that is fasthttp's to answer. Such a request has
-// walked its journey already; only its answer is left.
+// content of known length that arrives, and to HTTP/1.0 what ends with the connection. A loop runs it for as long as
+// nothing has to wait (serveHere), a goroutine for the rest (attend). A connection comes out of it with a request that is
+// fasthttp's to answer: it has walked its journey already, only its answer is left.
 
 // drive serves requests until one is fasthttp's (nil), or none follows (an error).
 func (c *conn) drive() error {
@@ -67,7 +67,7 @@ const (
 func (c *conn) ride() bool {
 	for n := 0; ; n++ {
 		if n > 0 && n%maxTurn == 0 {
-			if c.prompt {
+			if c.looped() {
 				return true
 			}
 			runtime.Gosched() // the loops wait behind those who never rest
@@ -94,7 +94,7 @@ func (c *conn) ride() bool {
 			c.parting = io.EOF
 			return true
 		}
-		c.busy = c.prompt
+		c.busy = c.looped()
 	}
 }
 
@@ -103,7 +103,7 @@ func (c *conn) await() error {
 	if len(c.rd.Buffered()) > 0 {
 		return nil
 	}
-	if !c.idle && !c.prompt {
+	if !c.idle && !c.looped() {
 		c.idle = true
 		c.in.enter(phaseIdle, c.srv.clock.now())
 	}
@@ -198,7 +198,7 @@ func (c *conn) answer() bool {
 	case c.taken || !direct(&x.Res, x.req.Minor):
 		c.served, c.token = true, standIn
 		return false
-	case c.prompt && (x.Res.Stream != nil && !x.Res.NoBody || len(x.Res.Bytes) > largeTurn):
+	case c.looped() && (x.Res.Stream != nil && !x.Res.NoBody || len(x.Res.Bytes) > largeTurn):
 		return false
 	}
 	err := c.sendDirect(&x.Res)
@@ -219,7 +219,7 @@ const returnAfter = 4
 
 // returns reports whether a connection that waits for a request should do so in its loop from now on.
 func (c *conn) returns() bool {
-	if c.prompt || c.prompts < returnAfter || c.srv.draining.Load() {
+	if c.looped() || c.prompts < returnAfter || c.srv.draining.Load() {
 		return false
 	}
 	if !c.leaveIdle() {
@@ -238,7 +238,7 @@ func (c *conn) serve() bool {
 	switch {
 	case c.srv.handler.Serve(&x.Exchange):
 		c.prompts++
-	case c.prompt:
+	case c.looped():
 		return false
 	default:
 		x.Prompt, c.prompts = false, 0

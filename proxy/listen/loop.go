@@ -27,19 +27,19 @@ type loop struct {
 	mu    sync.Mutex
 	spots []*conn // by descriptor
 
-	serve  func(c *conn, more bool)
+	serve  func(c *conn, ending bool)
 	events [256]unix.EpollEvent
 	woken  []woken
 }
 
-// woken is a connection that something came on. more: the end of what its client sends may be near, so that a short
-// read says nothing.
+// woken is a connection that something came on. ending: the end of what its client sends may have come, too, so that a
+// short read says nothing.
 type woken struct {
-	c    *conn
-	more bool
+	c      *conn
+	ending bool
 }
 
-func newLoop(serve func(c *conn, more bool)) (*loop, error) {
+func newLoop(serve func(c *conn, ending bool)) (*loop, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err == nil {
 		err = unix.SetNonblock(fd, true)
@@ -72,7 +72,6 @@ func (l *loop) put(c *conn) bool {
 	if unix.EpollCtl(l.fd, unix.EPOLL_CTL_ADD, fd, &event) != nil {
 		return false
 	}
-	c.resting = true
 	l.spots[fd] = c
 	if c.rd == nil {
 		l.n.Add(1)
@@ -86,7 +85,7 @@ func (l *loop) put(c *conn) bool {
 func (l *loop) claim(c *conn, word uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !c.resting || phase(word>>56) != phaseResting || !c.in.move(word, phaseQuiet) {
+	if phase(word>>56) != phaseResting || !c.in.move(word, phaseQuiet) {
 		return false
 	}
 	if c.rd == nil {
@@ -109,13 +108,13 @@ func (l *loop) forget(c *conn) {
 	l.drop(c)
 }
 
-func (l *loop) drop(c *conn) { l.spots[c.fd], c.resting = nil, false }
+func (l *loop) drop(c *conn) { l.spots[c.fd] = nil }
 
 // cool has c, which has rested for a while, give its buffers back.
 func (l *loop) cool(c *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if p, _, _ := c.in.read(0); c.resting && p == phaseResting && c.rd != nil {
+	if p, _, _ := c.in.read(0); p == phaseResting && c.rd != nil {
 		c.stow()
 		l.n.Add(1)
 	}
@@ -133,7 +132,7 @@ func (l *loop) run() error {
 		}
 		for n > 0 {
 			for _, w := range l.collect(l.events[:n]) {
-				l.serve(w.c, w.more)
+				l.serve(w.c, w.ending)
 			}
 			clear(l.woken)
 			if n < len(l.events) {
@@ -180,12 +179,4 @@ func (l *loop) collect(events []unix.EpollEvent) []woken {
 func (l *loop) close() {
 	l.closed.Store(true)
 	_ = l.file.Close()
-}
-
-// cut ends the connection without waiting for whoever uses it: Close would wait for a ride to end.
-func (c *conn) cut() {
-	if c.adopted.Load() { // if not, it is in the hands of its loop, which keeps nobody waiting
-		_ = c.raw.SetDeadline(past)
-		_ = c.raw.shutdown(unix.SHUT_RDWR)
-	}
 }

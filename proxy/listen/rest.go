@@ -14,18 +14,15 @@ import (
 const napAfter = 1000
 
 // serveHere serves, in the loop's goroutine, what a resting connection has sent. It leaves for a goroutine when
-// something would have to wait. more: what its client sends may be about to end.
-func (s *Server) serveHere(c *conn, more bool) {
+// something would have to wait. ending: what its client sends may end behind that.
+func (s *Server) serveHere(c *conn, ending bool) {
 	if c.sock == nil {
 		c.loop.release(c)
 		s.wake(c) // adopted for its handshake
 		return
 	}
 	c.fetchReading()
-	c.prompt = true
-	over := c.sock.rideOn(c.fd, more, c.rideFn)
-	c.prompt = false
-	if !over {
+	if over := c.sock.rideOn(c.fd, ending, c.rideFn); !over {
 		c.settle()
 		return
 	}

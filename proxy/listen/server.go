@@ -1,6 +1,6 @@
 // Package listen accepts connections and turns what clients send into exchanges: TCP, TLS, the PROXY
-// protocol, the strict door ([conn]), and the timeouts and bounds that clients are held to. fasthttp
-// runs each connection's loop.
+// protocol, the strict door ([conn]), and the timeouts and bounds that clients are held to. Answers that go in
+// chunks are fasthttp's to send.
 package listen
 
 import (
