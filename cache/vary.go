@@ -53,13 +53,7 @@ func splitRecord(record Object) (v varyNames, variants []byte) {
 func (v *varyNames) record(id uint64, primary, variants []byte) Object {
 	var body []byte
 	for _, name := range v.names[:v.n] {
-		body = append(body, byte(len(name)))
-		for _, c := range name {
-			if 'A' <= c && c <= 'Z' {
-				c += 'a' - 'A'
-			}
-			body = append(body, c)
-		}
+		body = field.AppendLower(append(body, byte(len(name))), name)
 	}
 	body = append(append(body, 0), variants...)
 	return small(kindVary, id, 0, primary, len(primary), body)

@@ -154,16 +154,10 @@ func (x *Exchange) random(b *[16]byte) {
 // lowerHost writes the host in lower case, which means the same (RFC 9110 §4.2.3): what is keyed is what is
 // forwarded, and an origin that compares the bytes must not answer one spelling for all of them.
 func (x *Exchange) lowerHost() {
-	for i, c := range x.host {
-		if 'A' <= c && c <= 'Z' {
-			x.host = x.keepBytes(x.host)
-			for j := i; j < len(x.host); j++ {
-				if c := x.host[j]; 'A' <= c && c <= 'Z' {
-					x.host[j] = c + ('a' - 'A')
-				}
-			}
-			return
-		}
+	if field.HasUpper(x.host) {
+		at := len(x.scratch)
+		x.scratch = field.AppendLower(x.scratch, x.host)
+		x.host = x.scratch[at:len(x.scratch):len(x.scratch)]
 	}
 }
 

@@ -16,6 +16,8 @@ package key
 import (
 	"encoding/binary"
 	"hash/maphash"
+
+	"github.com/tzero-edge/tzero/internal/field"
 )
 
 // Parts are what a key is made of. Query stands without its "?"; HasQuery tells "/a?" from "/a".
@@ -33,7 +35,7 @@ func Append(dst []byte, p *Parts, rule *QueryRule) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, uint32(len(p.Scheme)))
 	dst = append(dst, p.Scheme...)
 	dst = binary.BigEndian.AppendUint32(dst, uint32(len(p.Host)))
-	dst = appendLower(dst, p.Host)
+	dst = field.AppendLower(dst, p.Host)
 	at := len(dst)
 	dst = append(dst, 0, 0, 0, 0)
 	dst = AppendTarget(dst, p.Path, p.Query, p.HasQuery, rule)
@@ -45,14 +47,3 @@ func Append(dst []byte, p *Parts, rule *QueryRule) []byte {
 // Hash returns the hash of a key (or of a key with a suffix). The seed is random per process, because
 // keys are chosen by strangers: with a known hash they could aim two keys at one slot and evict a page.
 func Hash(seed maphash.Seed, key []byte) uint64 { return maphash.Bytes(seed, key) }
-
-func appendLower(dst, b []byte) []byte {
-	at := len(dst)
-	dst = append(dst, b...)
-	for i, c := range dst[at:] {
-		if 'A' <= c && c <= 'Z' {
-			dst[at+i] = c + ('a' - 'A')
-		}
-	}
-	return dst
-}

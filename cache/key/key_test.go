@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"testing/quick"
+
+	"github.com/tzero-edge/tzero/internal/field"
 )
 
 func rule(t testing.TB, mode Mode, names ...string) *QueryRule {
@@ -95,7 +97,7 @@ func TestKeyIsInjective(t *testing.T) {
 	}
 	same := func(a, b parts) bool {
 		at, bt := AppendTarget(nil, a.Path, a.Query, a.HasQuery, nil), AppendTarget(nil, b.Path, b.Query, b.HasQuery, nil)
-		return a.Scheme == b.Scheme && bytes.Equal(appendLower(nil, a.Host), appendLower(nil, b.Host)) &&
+		return a.Scheme == b.Scheme && bytes.Equal(field.AppendLower(nil, a.Host), field.AppendLower(nil, b.Host)) &&
 			bytes.Equal(at, bt) && bytes.Equal(a.Variant, b.Variant)
 	}
 	// Random parts, and pairs made by moving a byte from one part to the next.

@@ -195,6 +195,26 @@ func letters(x uint64) uint64 {
 	return (low + eachByte*(0x80-'a')) &^ (low + eachByte*(0x80-'z'-1)) &^ x & (eachByte * 0x80)
 }
 
+// HasUpper reports whether b has a capital letter (ASCII).
+func HasUpper(b []byte) bool {
+	for _, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			return true
+		}
+	}
+	return false
+}
+
+// AppendLower appends b with its capital letters (ASCII) as small ones.
+func AppendLower(dst, b []byte) []byte {
+	at := len(dst)
+	dst = append(dst, b...)
+	for i, c := range dst[at:] {
+		dst[at+i] = lower(c)
+	}
+	return dst
+}
+
 func lower(c byte) byte {
 	if 'A' <= c && c <= 'Z' {
 		return c + ('a' - 'A')

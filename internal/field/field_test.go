@@ -120,3 +120,21 @@ func TestEqualFold(t *testing.T) {
 		t.Error("of different length")
 	}
 }
+
+// TestLower: ASCII letters alone have a small form here, whatever stands beside them in the tables of bytes.
+func TestLower(t *testing.T) {
+	for c := range 256 {
+		b := []byte{'x', byte(c)}
+		want := b[1]
+		upper := 'A' <= want && want <= 'Z'
+		if upper {
+			want += 'a' - 'A'
+		}
+		if got := AppendLower([]byte("X"), b); string(got) != string([]byte{'X', 'x', want}) {
+			t.Errorf("%q became %q", b, got)
+		}
+		if HasUpper(b) != upper {
+			t.Errorf("%q: capital letters: %v", b, !upper)
+		}
+	}
+}

@@ -175,17 +175,7 @@ func (s *typeSet) judge(t []byte, mode Mode) Verdict {
 
 func (s *typeSet) judgeCapitals(t []byte, mode Mode) Verdict {
 	var buf [maxType]byte
-	return s.judgeLower(appendLower(buf[:0], t), mode)
-}
-
-func appendLower(dst, t []byte) []byte {
-	for _, c := range t {
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		dst = append(dst, c)
-	}
-	return dst
+	return s.judgeLower(field.AppendLower(buf[:0], t), mode)
 }
 
 func (s *typeSet) judgeLower(t []byte, mode Mode) Verdict {

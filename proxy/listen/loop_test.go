@@ -324,13 +324,7 @@ func TestClientsThatLeaveALoop(t *testing.T) {
 		}
 		leave[i%len(leave)](c.Conn.(*net.TCPConn))
 	}
-	for range 400 {
-		if s.Stats().Open == 0 {
-			return
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	t.Errorf("%d connections are still open", s.Stats().Open)
+	allEnd(t, s)
 }
 
 // TestDrainOfALoop: connections that rest, that are served and that wait all end with the server, none of them

@@ -100,13 +100,19 @@ func TestRestingClientThatLeavesIsForgotten(t *testing.T) {
 	c := dial(t, addr)
 	rests(t, s, 1)
 	c.Close()
+	allEnd(t, s)
+}
+
+// allEnd waits until no connection is open.
+func allEnd(t *testing.T, s *Server) {
+	t.Helper()
 	for range 400 {
 		if s.Stats().Open == 0 {
 			return
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	t.Fatal("the connection is still open")
+	t.Fatalf("%d connections are still open", s.Stats().Open)
 }
 
 // TestHalfClosedClientIsLetGo: the end of a client's sending can come with its last request.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"github.com/tzero-edge/tzero/internal/field"
 )
 
 // hostClass orders host patterns: the more specific class goes first.
@@ -95,25 +97,10 @@ func normalHost(buf *[maxHost + 1]byte, host []byte) []byte {
 	if len(host) > maxHost {
 		return nil
 	}
-	if !hasCapitals(host) {
+	if !field.HasUpper(host) {
 		return host
 	}
-	for i, c := range host {
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		buf[i] = c
-	}
-	return buf[:len(host)]
-}
-
-func hasCapitals(b []byte) bool {
-	for _, c := range b {
-		if 'A' <= c && c <= 'Z' {
-			return true
-		}
-	}
-	return false
+	return field.AppendLower(buf[:0], host)
 }
 
 // cutPort removes ":port" from an authority. The colons of an IPv6 literal stand inside brackets.
