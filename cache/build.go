@@ -23,6 +23,8 @@ type draft struct {
 	judged   *rfc9111.Assessment
 	held     rfc9111.Span // of a part
 	complete int64        // of a part: the length of the whole; else 0
+	cells    []byte       // where purges speak of it
+	took     time.Duration
 }
 
 // maxHeadBlock bounds a stored header section; what is longer does not fit the line table.
@@ -47,7 +49,7 @@ func (d *draft) build(size int) (b []byte, ok bool) {
 	if !date {
 		n++
 	}
-	fixed := headSize + len(d.key) + n*lineSize + block + own
+	fixed := headSize + len(d.key) + n*lineSize + block + own + len(d.cells)
 	b = slices.Grow([]byte(nil), fixed+size)[:headSize]
 	d.numbers(b, n, block)
 	if mayTransform(lines) {
@@ -60,7 +62,7 @@ func (d *draft) build(size int) (b []byte, ok bool) {
 	for _, f := range d.own {
 		b = appendLine(b, f)
 	}
-	return b, true
+	return append(b, d.cells...), true
 }
 
 // stored returns the lines that are kept, and whether a usable Date is among them.
@@ -133,6 +135,9 @@ func (d *draft) numbers(b []byte, lines, block int) {
 	le.PutUint64(b[atModified:], uint64(modified))
 	le.PutUint64(b[atAge:], uint64(a.InitialAge.Milliseconds()))
 	le.PutUint64(b[atLifetime:], uint64(a.Lifetime.Milliseconds()))
+	le.PutUint64(b[atDeclared:], uint64(a.Lifetime.Milliseconds()))
+	le.PutUint32(b[atTook:], uint32(min(max(d.took, 0).Milliseconds(), math.MaxUint32)))
+	le.PutUint32(b[atCells:], uint32(len(d.cells)/cellSize))
 	le.PutUint32(b[atWhileStale:], uint32(a.WhileStale/time.Second))
 	le.PutUint32(b[atIfError:], uint32(a.IfError/time.Second))
 	le.PutUint32(b[atKeyLen:], uint32(len(d.key)))

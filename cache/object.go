@@ -19,7 +19,7 @@ import (
 //	 4 u16  status
 //	 6 u16  number of header lines, n
 //	 8 u64  id: one per fetched body; a 304 keeps it, derived encodings carry their source's
-//	16 u64  purge epoch under which the fill began; 0 until there are purges
+//	16 u64  number of the last purge when the origin was asked; see purged.go
 //	24 i64  received or validated, Unix ms
 //	32 i64  Date, Unix s
 //	40 i64  Last-Modified, Unix s; the least i64 where there is none
@@ -40,7 +40,11 @@ import (
 //	104 u64 of a part: where its body begins in the representation; else 0
 //	112 u64 of a part: the length of the whole representation; of an object, and of what is derived from it: the number
 //	        of the header section that a 304 has made, 0 where none has
-//	120 key · n × (u32 offset in the header block, u16 name length, u16 value length) · header block · own lines · body
+//	120 i64 freshness lifetime as it was declared, ms; that at 56 is this process's own, see jitter.go
+//	128 u32 how long the origin took, ms
+//	132 u32 number of purge cells, m
+//	136 key · n × (u32 offset in the header block, u16 name length, u16 value length) · header block · own lines ·
+//	        m × u32 purge cell · body
 //
 // The header block is in wire form, "Name: value CRLF" per line, so that a hit copies it in one piece. It has
 // no Content-Length, no Age and no connection fields: those belong to each answer. Our own lines have the same form:
@@ -51,8 +55,8 @@ import (
 // without a table of lines. A part has
 // the key of the whole and lives under hashes of its own (see part.go); its status is 206.
 const (
-	layoutVersion = 4
-	headSize      = 120
+	layoutVersion = 5
+	headSize      = 136
 
 	kindObject  = 1
 	kindVary    = 2
@@ -69,7 +73,9 @@ const (
 	atETagLine, atModifiedLine, atOwn         = 88, 90, 92
 	atShared, atTypeLine, atMarks             = 96, 100, 102
 	atOffset, atComplete, atEdition           = 104, 112, 112
+	atDeclared, atTook, atCells               = 120, 128, 132
 	lineSize                                  = 8
+	cellSize                                  = 4
 	markTransform                             = 1
 	noTime                              int64 = math.MinInt64
 )
@@ -97,8 +103,19 @@ func (o Object) Status() int { return o.u16(atStatus) }
 // ID tells bodies apart: a fetched body gets a new one, a validation keeps it.
 func (o Object) ID() uint64 { return o.u64(atID) }
 
-// Epoch is the purge epoch under which the fill began.
+// Epoch is the number of the last purge when the origin was asked.
 func (o Object) Epoch() uint64 { return o.u64(atEpoch) }
+
+// Cells are the places in the table of purges that speak of the object: u32 each.
+func (o Object) Cells() []byte {
+	return o.part(o.headAt()+o.u32(atHead)+o.u32(atOwn), cellSize*o.u32(atCells))
+}
+
+// Declared is the freshness lifetime that the origin or the operator gave, counted like the age.
+func (o Object) Declared() time.Duration { return o.ms(atDeclared) }
+
+// Took is how long the origin took to send the response.
+func (o Object) Took() time.Duration { return time.Duration(o.u32(atTook)) * time.Millisecond }
 
 // Key is the full key, selecting suffix included.
 func (o Object) Key() []byte { return o.part(headSize, o.u32(atKeyLen)) }
@@ -155,7 +172,7 @@ func (o Object) Own(dst field.List) field.List {
 
 // Body is the stored content.
 func (o Object) Body() []byte {
-	return o.part(o.headAt()+o.u32(atHead)+o.u32(atOwn), o.u32(atBody))
+	return o.part(o.headAt()+o.u32(atHead)+o.u32(atOwn)+cellSize*o.u32(atCells), o.u32(atBody))
 }
 
 // Partial reports whether the body is a part of the representation and no more. Such an object may answer a
@@ -333,7 +350,8 @@ func Decode(b []byte) (Object, bool) {
 	}
 	keyLen, primary := int64(o.u32(atKeyLen)), int64(o.u32(atPrimary))
 	head, own, body, lines := int64(o.u32(atHead)), int64(o.u32(atOwn)), int64(o.u32(atBody)), int64(o.Lines())
-	if headSize+keyLen+lines*lineSize+head+own+body != int64(len(b)) || primary > keyLen {
+	cells := cellSize * int64(o.u32(atCells))
+	if headSize+keyLen+lines*lineSize+head+own+cells+body != int64(len(b)) || primary > keyLen {
 		return Object{}, false
 	}
 	for i := range int(lines) {
@@ -350,3 +368,26 @@ func Decode(b []byte) (Object, bool) {
 	}
 	return o, true
 }
+
+// AppendDetached appends the blob as it is fit for another process: without this one's clock and memory.
+func (o Object) AppendDetached(dst []byte) []byte {
+	at := len(dst)
+	dst = append(dst, o.b...)
+	binary.LittleEndian.PutUint64(dst[at+atReceived:], 0)
+	binary.LittleEndian.PutUint32(dst[at+atShared:], 0)
+	return dst
+}
+
+// Attach takes what AppendDetached made in another process, however it came here, for a response that was received
+// resident before now. It is checked like everything from outside; only responses and vary records pass. It keeps b.
+func Attach(b []byte, resident time.Duration, now time.Time) (Object, bool) {
+	o, ok := Decode(b)
+	if !ok || o.kind() != kindObject && o.kind() != kindVary || o.u32(atShared) != 0 || o.i64(atReceived) != 0 || resident < 0 {
+		return Object{}, false
+	}
+	binary.LittleEndian.PutUint64(b[atReceived:], uint64(now.Add(-resident).UnixMilli()))
+	return o, true
+}
+
+// Resident is how long ago the response was received or validated.
+func (o Object) Resident(now time.Time) time.Duration { return max(0, o.resident(now)) }
