@@ -41,12 +41,14 @@ func (c *Cache) begin(q *Request, res *Result, head Head, body Body, asked, sinc
 	f.shareable = f.transient || f.judged.Traits&rfc9111.TraitShareable != 0
 	d := draft{
 		id: c.ids.Add(1), status: head.Status, lines: head.Fields, own: head.Own, received: now, judged: &f.judged,
-		held: f.held, complete: f.complete,
+		held: f.held, complete: f.complete, epoch: res.epoch, took: now.Sub(asked),
 	}
+	d.lifetime = c.spread(&f.judged, d.id)
 	if reason := c.register(q, f, &d, &head, now); reason != "" {
 		f.reason = reason
 		return c.uncacheable(q, res, f, now)
 	}
+	f.takeLease(res)
 	c.start(f, body, ready, now)
 	return f
 }
@@ -128,7 +130,7 @@ func (c *Cache) uncacheable(q *Request, res *Result, f *Fill, now time.Time) *Fi
 // spurn remembers for a while that there is nothing to wait for. An error says nothing about the next answer
 // and leaves no mark.
 func (c *Cache) spurn(q *Request, res *Result, reason Reason, status int, now time.Time) {
-	if res.Raw || reason == BypassMemory || reason == BypassClosing || reason == rfc9111.NotRequestNoStore || status >= 500 {
+	if res.Raw || !spurned(reason, status) {
 		return
 	}
 	kind := markUncacheable
@@ -136,6 +138,10 @@ func (c *Cache) spurn(q *Request, res *Result, reason Reason, status int, now ti
 		kind = markTooLarge
 	}
 	c.marks.set(res.mark(q.hash), q.class(), kind, now)
+}
+
+func spurned(reason Reason, status int) bool {
+	return reason != BypassMemory && reason != BypassClosing && reason != rfc9111.NotRequestNoStore && status < 500
 }
 
 // register gives the fill its key, lays its blob out and makes it visible to other requests.
@@ -155,6 +161,9 @@ func (c *Cache) register(q *Request, f *Fill, d *draft, head *Head, now time.Tim
 		d.key, d.primary = q.withSuffix(f.record), q.primary
 		if f.verbatim {
 			d.key = c.appendQuestion(d.key, q)
+		}
+		if d.cells, reason = q.appendCells(head.Fields, head.Own); reason != "" {
+			return
 		}
 		blob, ok := d.build(int(min(max(head.Length, 0), firstBody)))
 		if !ok || int64(len(blob)) > c.limit(q) || max(head.Length, 0) > c.limit(q)-int64(len(blob)) {
@@ -288,6 +297,7 @@ func (c *Cache) ended(f *Fill, object Object, keep bool, now time.Time) {
 	case f.State() == Failed:
 		c.count.add(countFailed)
 	}
+	f.endLease(EndFailed) // where it was too large, that was told already
 	if f.shareable && !f.transient {
 		c.fills.remove(f)
 	}
@@ -309,6 +319,7 @@ func (c *Cache) keep(f *Fill, object Object, now time.Time) {
 	if !stored {
 		c.count.add(countDropped)
 	}
+	f.offerShared(object)
 	if !f.shareable {
 		return
 	}
@@ -346,6 +357,7 @@ func (c *Cache) put(f *Fill, object Object) bool {
 // latter says nothing about the next answer and leaves no mark; nor does an error.
 func (c *Cache) outgrown(f *Fill) {
 	c.count.add(countTooLarge)
+	f.endLease(EndTooLarge)
 	if f.Reason() == BypassTooLarge {
 		for cl := range class(4) {
 			c.marks.set(f.primary, cl, markTooLarge, c.now())

@@ -25,6 +25,7 @@ type draft struct {
 	complete int64        // of a part: the length of the whole; else 0
 	cells    []byte       // where purges speak of it
 	took     time.Duration
+	lifetime time.Duration // in this process; judged has what was declared
 }
 
 // maxHeadBlock bounds a stored header section; what is longer does not fit the line table.
@@ -134,7 +135,7 @@ func (d *draft) numbers(b []byte, lines, block int) {
 	}
 	le.PutUint64(b[atModified:], uint64(modified))
 	le.PutUint64(b[atAge:], uint64(a.InitialAge.Milliseconds()))
-	le.PutUint64(b[atLifetime:], uint64(a.Lifetime.Milliseconds()))
+	le.PutUint64(b[atLifetime:], uint64(d.lifetime.Milliseconds()))
 	le.PutUint64(b[atDeclared:], uint64(a.Lifetime.Milliseconds()))
 	le.PutUint32(b[atTook:], uint32(min(max(d.took, 0).Milliseconds(), math.MaxUint32)))
 	le.PutUint32(b[atCells:], uint32(len(d.cells)/cellSize))

@@ -25,20 +25,33 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/tzero-edge/tzero/cache/flight"
+	"github.com/tzero-edge/tzero/cache/purge"
 )
 
 // Cache is one process's cache. It is safe for concurrent use; Close it.
 type Cache struct {
 	tier      Tier
+	config    Config
 	seed      maphash.Seed
 	maxObject int64
 	maxHeld   int64            // bytes that all fills together may hold; see budget.go
 	now       func() time.Time // for what a fill finds out long after its head
+
+	salt        uint64         // of the lifetimes in this process
+	exponential func() float64 // random numbers, exponentially distributed with mean 1
+
+	epochs  *purge.Epochs
+	sharing *Sharing     // nil where this process shares nothing
+	cut     atomic.Int64 // Unix ms since when purges of other nodes are not heard of; 0 while they are
+
+	life context.Context // ends when Close begins
+	die  context.CancelFunc
 
 	fills      *table
 	flights    flight.Group[*Fill]
@@ -68,14 +81,21 @@ type Cache struct {
 func New(cfg Config, tier Tier) *Cache {
 	c := &Cache{
 		tier:      tier,
+		config:    cfg,
 		seed:      maphash.MakeSeed(),
+		epochs:    purge.NewEpochs(),
+		salt:      rand.Uint64(),
 		maxObject: int64(cfg.MaxObject),
 		maxHeld:   max(tier.Stats().Capacity/8, 4*int64(cfg.MaxObject)),
 		now:       time.Now,
 		fills:     newTable(),
 		settling:  make(chan *Fill, 1024),
 		closing:   make(chan struct{}),
+
+		exponential: rand.ExpFloat64,
 	}
+	c.ids.Store(rand.Uint64()) // they tell responses apart in the tier that processes share, too
+	c.life, c.die = context.WithCancel(context.Background())
 	c.writes.born, c.delayed.born = c.now(), c.now()
 	c.settler.Add(1)
 	go c.settle()
@@ -92,6 +112,7 @@ func (c *Cache) Close(ctx context.Context) error {
 	}
 	c.closed = true
 	close(c.closing)
+	c.die()
 	c.mu.Unlock()
 
 	done := make(chan struct{})

@@ -30,7 +30,7 @@ func (c *Cache) completable(q *Request, r *Result, now time.Time) (best Object) 
 		case held.Offset > 0 && held.End() < o.Complete():
 		case best.Exists() && held.Length <= best.Held().Length:
 		case q.facts.authorization && o.Traits()&rfc9111.TraitForAuthorized == 0:
-		case v.Strong() || q.mayUse(o, now):
+		case v.Strong() || c.mayUse(q, o, now):
 			best = o
 		}
 	}

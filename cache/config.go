@@ -16,11 +16,12 @@ type Config struct {
 	Memory    Memory    `yaml:"memory" doc:"Memory for stored objects and the tables to find them: a share of the machine's or the cgroup's memory (25%) or a size (2GiB)."`
 	Pinned    Memory    `yaml:"pinned" doc:"Part of memory that is kept for planned objects, which nothing pushes out: a share (10%) or a size; 0 for none. This version plans none, and warns when it is set."`
 	MaxObject conf.Size `yaml:"max_object" doc:"Largest response that is stored, header and body. Greater ones pass through."`
+	Jitter    float64   `yaml:"jitter" doc:"What is stored together does not expire together: an operator's ttl is up to this share longer or shorter, differently for each object, tier and node; what an origin declared is only shortened. 0 for none, at most 0.5."`
 }
 
 // Default is the configuration without a file.
 func Default() Config {
-	return Config{Memory: Memory{Percent: 25}, MaxObject: 8 << 20}
+	return Config{Memory: Memory{Percent: 25}, MaxObject: 8 << 20, Jitter: 0.15}
 }
 
 // minMemory is what a cache needs to be one.
@@ -45,6 +46,9 @@ func (c Config) Validate() []conf.Problem {
 		p = append(p, conf.Problem{Path: "max_object", Reason: "must be at most 1GiB"})
 	case c.Memory.Size > 0 && c.MaxObject > c.Memory.Size/4:
 		p = append(p, conf.Problem{Path: "max_object", Reason: "must be at most a quarter of memory"})
+	}
+	if !(c.Jitter >= 0 && c.Jitter <= 0.5) {
+		p = append(p, conf.Problem{Path: "jitter", Reason: "must be between 0 and 0.5"})
 	}
 	return p
 }

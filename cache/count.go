@@ -25,6 +25,10 @@ const (
 	countPanic
 	countAbandoned
 	countDelayed
+	countSharedHit
+	countSharedMiss
+	countSharedPut
+	countAwaited
 	numCounters
 )
 
@@ -67,6 +71,11 @@ type Stats struct {
 	Abandoned   uint64 // fills that nobody read, given up because memory was short
 	Delayed     uint64 // writes whose effect was delayed, because their client writes too often
 
+	SharedHits   uint64 // misses that the shared tier answered, one for all of a process who waited
+	SharedMisses uint64 // those that it did not
+	SharedPuts   uint64 // responses offered to it
+	Awaited      uint64 // fills of other processes that were waited for
+
 	Running      int64 // fills running now
 	RunningBytes int64 // bytes held by them, and by those that ended and are still being read
 	Refreshing   int64 // background refreshes running now
@@ -83,6 +92,8 @@ func (c *Cache) Stats() Stats {
 		TooLarge: c.count.sum(countTooLarge), Dropped: c.count.sum(countDropped),
 		Laggards: c.count.sum(countLaggard), Refreshes: c.count.sum(countRefresh), Panics: c.count.sum(countPanic),
 		Abandoned: c.count.sum(countAbandoned), Delayed: c.count.sum(countDelayed),
+		SharedHits: c.count.sum(countSharedHit), SharedMisses: c.count.sum(countSharedMiss),
+		SharedPuts: c.count.sum(countSharedPut), Awaited: c.count.sum(countAwaited),
 		Running: c.running.Load(), RunningBytes: c.held.Load(), Refreshing: c.refreshing.count(),
 	}
 }

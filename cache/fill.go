@@ -82,6 +82,8 @@ type Fill struct {
 	asked     time.Time
 	delay     time.Duration // how long it may live when the key was written too often meanwhile
 	also      otherNames
+	lease     Lease // among processes; nil without one
+	shared    bool  // it comes from the shared tier
 
 	mu          sync.Mutex
 	state       State

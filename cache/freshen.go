@@ -22,7 +22,11 @@ func (c *Cache) Freshen(q *Request, res *Result, head Head, asked, now time.Time
 		&q.Policy.rules, asked, now)
 	f.reason = f.judged.Reason
 	f.shareable = f.judged.Traits&rfc9111.TraitShareable != 0
-	d := draft{id: old.ID(), epoch: old.Epoch(), status: old.Status(), lines: lines, own: own, received: now, judged: &f.judged}
+	edition := c.ids.Add(1)
+	d := draft{
+		id: old.ID(), epoch: res.epoch, status: old.Status(), lines: lines, own: own, received: now, judged: &f.judged,
+		lifetime: c.spread(&f.judged, edition), took: now.Sub(asked),
+	}
 	entered := c.enter()
 	if !entered && f.reason == "" {
 		f.reason = BypassClosing
@@ -35,11 +39,14 @@ func (c *Cache) Freshen(q *Request, res *Result, head Head, asked, now time.Time
 	if f.reason == "" && !c.writes.since(q.hash, asked) {
 		c.refamily(q, f, &d, lines, now)
 	}
+	if cells, reason := q.appendCells(lines, own); f.reason == "" {
+		d.cells, f.reason = cells, reason
+	}
 	b, ok := d.build(len(old.Body()))
 	if !ok {
 		f.reason, f.object = FillHeadTooLarge, old
 	} else {
-		binary.LittleEndian.PutUint64(b[atEdition:], c.ids.Add(1))
+		binary.LittleEndian.PutUint64(b[atEdition:], edition)
 		f.object = finish(append(b, old.Body()...), len(b))
 	}
 	f.head = f.object
@@ -53,6 +60,7 @@ func (c *Cache) Freshen(q *Request, res *Result, head Head, asked, now time.Time
 		return f
 	}
 	f.state = Complete
+	f.takeLease(res)
 	f.hash = key.Hash(c.seed, d.key)
 	c.fills.update(q.hash, q.primaryKey(), func(s *slot) {
 		if f.outrun(); f.shareable && !f.invalidated {
@@ -62,6 +70,7 @@ func (c *Cache) Freshen(q *Request, res *Result, head Head, asked, now time.Time
 	if !f.withdrawn() {
 		c.keep(f, f.object, now)
 	}
+	f.endLease(EndFailed) // unless it was kept
 	return f
 }
 

@@ -190,7 +190,9 @@ func newWorld(t testing.TB, change func(*RouteConfig), origin func(q *Request, f
 	w := &world{t: t, tier: newMemTier(), policy: policy, origin: origin}
 	cfg := Default()
 	cfg.MaxObject = 1 << 20
+	cfg.Jitter = 0
 	w.c = New(cfg, w.tier)
+	w.c.exponential = func() float64 { return 0 }
 	t.Cleanup(func() {
 		ctx, stop := context.WithTimeout(context.Background(), 10*time.Second)
 		defer stop()

@@ -84,6 +84,7 @@ func (c *Cache) Invalidate(q *Request, now time.Time) { c.void(q, 0, now) }
 func (c *Cache) void(q *Request, wait time.Duration, now time.Time) {
 	q.buildKey(c)
 	c.voidKey(q.hash, q.primaryKey(), wait, now)
+	c.tellWritten(q.primaryKey(), wait)
 	if !q.Policy.search {
 		return
 	}
@@ -95,6 +96,7 @@ func (c *Cache) void(q *Request, wait time.Duration, now time.Time) {
 	}
 	if primary := c.aliasOf(q, record); primary != nil {
 		c.voidKey(key.Hash(c.seed, primary), primary, wait, now)
+		c.tellWritten(primary, wait)
 		if wait == 0 {
 			c.tier.Del(key.Hash(c.seed, q.other))
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tzero-edge/tzero/cache/flight"
+	"github.com/tzero-edge/tzero/cache/purge"
 	"github.com/tzero-edge/tzero/cache/rfc9111"
 )
 
@@ -26,9 +27,11 @@ const (
 	OnYourOwn
 	// LookAgain: the leader failed, or got another variant; Lookup once more.
 	LookAgain
+	// FromShared: the tier that processes share had it. The Result says so as Lookup would.
+	FromShared
 )
 
-var turnNames = [...]string{"led", "joined", "alone", "again"}
+var turnNames = [...]string{"led", "joined", "alone", "again", "shared"}
 
 func (t Turn) String() string { return turnNames[t] }
 
@@ -46,6 +49,7 @@ func (c *Cache) Lead(q *Request, res *Result, run func() (*Fill, error)) (*Fill,
 	found := false
 	// A flight from before a write is not for those who begin after it: the epoch parts them.
 	name := binary.LittleEndian.AppendUint64(q.withSuffix(res.record), uint64(c.writes.epoch(q.hash)))
+	name = binary.LittleEndian.AppendUint64(name, c.epochs.Latest())
 	if res.Partial {
 		name = q.appendRange(name)
 	}
@@ -56,7 +60,12 @@ func (c *Cache) Lead(q *Request, res *Result, run func() (*Fill, error)) (*Fill,
 			found = true
 			return f, nil
 		}
-		return run()
+		f, there, err := c.leadShared(q, res, func() (*Fill, error) {
+			res.epoch = c.epochs.Latest()
+			return run()
+		})
+		found = there
+		return f, err
 	})
 	var p *flight.Panicked
 	if led && errors.As(err, &p) {
@@ -70,6 +79,9 @@ func (c *Cache) Lead(q *Request, res *Result, run func() (*Fill, error)) (*Fill,
 		return nil, LookAgain, err
 	}
 	turn := c.join(q, res, f)
+	if turn == Joined && f.shared {
+		turn = c.fromShared(q, res, f)
+	}
 	return f, turn, nil
 }
 
@@ -87,7 +99,7 @@ func (c *Cache) lookAgain(q *Request, res *Result) *Fill {
 	}
 	o := r.Object
 	switch {
-	case !o.Exists():
+	case !o.Exists(), c.purged(o) != purge.Clean:
 		return nil
 	case res.Object.Exists() && o.ID() == res.Object.ID() && o.Received().Equal(res.Object.Received()):
 		return nil // what Lookup saw, and was not content with

@@ -14,10 +14,10 @@ func (c *Cache) Lookup(q *Request, now time.Time) (r Result) {
 	q.gather()
 	if reason := bypass(q); reason != "" {
 		c.count.add(countBypass)
-		return Result{Verdict: Alone, Reason: reason, Raw: true, began: now}
+		return Result{Verdict: Alone, Reason: reason, Raw: true, began: now, epoch: c.epochs.Latest()}
 	}
 	q.buildKey(c)
-	r.Verdict, r.Reason, r.began = Miss, MissURI, now // in place: it is large
+	r.Verdict, r.Reason, r.began, r.epoch = Miss, MissURI, now, c.epochs.Latest() // in place: it is large
 	if c.find(q, &r, now); q.facts.ranged && !r.Object.Exists() {
 		r.Object = c.findPart(q, &r, now)
 	}
@@ -75,9 +75,14 @@ func (c *Cache) find(q *Request, r *Result, now time.Time) {
 		full = q.withSuffix(o)
 		o = c.tier.Get(key.Hash(c.seed, full))
 	}
-	if o.Exists() && o.kind() == kindObject && bytes.Equal(o.Key(), full) {
-		r.Object = o
+	if !o.Exists() || o.kind() != kindObject || !bytes.Equal(o.Key(), full) {
+		return
 	}
+	if c.gone(o) {
+		r.Reason = MissPurged
+		return
+	}
+	r.Object = o
 }
 
 // judge decides on the stored response.
@@ -92,11 +97,11 @@ func (c *Cache) judge(q *Request, r *Result, now time.Time) {
 	}
 	s := r.Object.stored(now)
 	r.Age, r.Left = s.Age, s.Lifetime-s.Age
-	use, reason := rfc9111.Reuse(&s, &q.facts.directives, q.Policy.reload)
+	use, reason := c.reuse(q, r.Object, &s, now)
 	r.Reason = reason
 	switch use {
 	case rfc9111.UseFresh:
-		r.Verdict = Hit
+		r.Verdict, r.Refresh = Hit, c.early(q.Policy, r.Object, r.Left)
 	case rfc9111.UseStale:
 		r.Verdict = Stale
 	case rfc9111.UseRefresh:
@@ -104,6 +109,20 @@ func (c *Cache) judge(q *Request, r *Result, now time.Time) {
 	case rfc9111.UseValidate:
 		r.Verdict = Miss
 	}
+}
+
+// reuse is RFC 9111's word on a stored response, and what has become known about it since it was stored.
+func (c *Cache) reuse(q *Request, o Object, s *rfc9111.Stored, now time.Time) (rfc9111.Use, Reason) {
+	use, reason := rfc9111.Reuse(s, &q.facts.directives, q.Policy.reload)
+	switch {
+	case c.distrusts(o, now):
+		return rfc9111.UseValidate, StaleCutOff
+	case c.softPurged(o):
+		if soft := reuseSoft(s, use); soft != use {
+			return soft, StalePurged
+		}
+	}
+	return use, reason
 }
 
 // elsewhere turns a miss into what else there is for it: a fill to read along, or a reason not to wait.

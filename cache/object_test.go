@@ -18,7 +18,7 @@ func sample(t testing.TB, body string, lines ...string) Object {
 	fields := list(lines...)
 	a := rfc9111.Assess(&rfc9111.Request{Method: []byte("GET")}, &rfc9111.Response{Status: 200, Fields: fields},
 		&rfc9111.Rules{}, t0, t0)
-	d := draft{id: 7, epoch: 9, status: 200, key: []byte("primary+suffix"), primary: 7, lines: fields, received: t0, judged: &a}
+	d := draft{id: 7, epoch: 9, status: 200, key: []byte("primary+suffix"), primary: 7, lines: fields, received: t0, judged: &a, lifetime: a.Lifetime}
 	b, ok := d.build(len(body))
 	if !ok {
 		t.Fatal("does not fit")

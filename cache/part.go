@@ -109,7 +109,7 @@ func whole(b []byte) {
 // partAt returns the part of a key that lies in a place, or none.
 func (c *Cache) partAt(full []byte, hash uint64, place int) Object {
 	o := c.tier.Get(partHash(hash, place))
-	if !o.Exists() || !o.Partial() || !bytes.Equal(o.Key(), full) {
+	if !o.Exists() || !o.Partial() || !bytes.Equal(o.Key(), full) || c.gone(o) {
 		return Object{}
 	}
 	return o
@@ -126,7 +126,7 @@ func (c *Cache) findPart(q *Request, r *Result, now time.Time) (found Object) {
 	for i := range maxParts {
 		o := c.partAt(full, hash, i)
 		r.parts = r.parts || o.Exists()
-		if !o.Exists() || found.Exists() && !o.Received().After(found.Received()) || !q.mayUse(o, now) {
+		if !o.Exists() || found.Exists() && !o.Received().After(found.Received()) || !c.mayUse(q, o, now) {
 			continue
 		}
 		if rg := o.Range(q.Fields, now); rg.Within(o.Held()) {
@@ -140,9 +140,9 @@ func (c *Cache) findPart(q *Request, r *Result, now time.Time) (found Object) {
 }
 
 // mayUse reports whether a request may be answered with a part without asking.
-func (q *Request) mayUse(o Object, now time.Time) bool {
+func (c *Cache) mayUse(q *Request, o Object, now time.Time) bool {
 	s := o.stored(now)
-	use, _ := rfc9111.Reuse(&s, &q.facts.directives, q.Policy.reload)
+	use, _ := c.reuse(q, o, &s, now)
 	return use == rfc9111.UseFresh && (!q.facts.authorization || s.Traits&rfc9111.TraitForAuthorized != 0)
 }
 
@@ -275,11 +275,12 @@ func (c *Cache) combine(f *Fill, p, o Object, all rfc9111.Span, a, b []byte) Obj
 		older, newer = o, p
 	}
 	d := draft{
-		id: c.ids.Add(1), epoch: o.Epoch(), status: 206, key: o.Key(), primary: len(o.Primary()),
+		id: c.ids.Add(1), epoch: min(p.Epoch(), o.Epoch()), cells: o.Cells(), status: 206, key: o.Key(), primary: len(o.Primary()),
 		lines:    rfc9111.MergePart(older.Fields(nil), newer.Fields(nil)),
 		own:      rfc9111.MergePart(older.Own(nil), newer.Own(nil)),
-		received: o.Received(), judged: &f.judged, held: all, complete: o.Complete(),
+		received: o.Received(), judged: &f.judged, held: all, complete: o.Complete(), took: o.Took(),
 	}
+	d.lifetime = c.spread(&f.judged, d.id)
 	blob, ok := d.build(int(all.Length))
 	if !ok {
 		return Object{}

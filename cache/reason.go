@@ -28,6 +28,7 @@ const (
 	BypassMemory        Reason = "fill-memory"      // too many bytes in fills at this moment
 	BypassClosing       Reason = "shutting-down"    // the cache is being closed
 	BypassUntilClose    Reason = "close-delimited"  // nothing proves that the body is whole
+	HitShared           Reason = "shared"           // another node had stored it
 	MissURI             Reason = "uri-miss"         // nothing stored under this key
 	MissVary            Reason = "vary-miss"        // stored, for other selecting fields
 	MissPart            Reason = "partly-stored"    // stored in part: the rest is asked for
@@ -38,6 +39,10 @@ const (
 	FillHeadTooLarge    Reason = "head-too-large"   // the header section does not fit an object
 	FillShared          Reason = "error-shared"     // an error, handed to those who waited and not stored
 	FillInvalidated     Reason = "invalidated"      // the key was invalidated while the fill ran
+	FillTags            Reason = "too-many-tags"    // more tags than could be kept to purge it by, or longer ones
+	MissPurged          Reason = "purged"           // it was purged
+	StalePurged         Reason = "purged-soft"      // it was purged softly: used while a new one is fetched
+	StaleCutOff         Reason = "cut-off"          // purges by other nodes may have been missed: the origin is asked
 )
 
 // Reasons lists every Reason that this package and rfc9111 can give, each once.
@@ -47,7 +52,8 @@ func Reasons() []Reason {
 		BypassAuthorization, BypassRange, BypassHead, BypassNoStore, BypassUncacheable, BypassTooLarge,
 		BypassLeases, BypassNotShared, BypassOnlyIfCached, BypassMemory, BypassClosing, BypassUntilClose,
 		MissURI, MissVary, MissPart, MissFailed, MissOther,
-		FillTruncated, FillError, FillHeadTooLarge, FillShared, FillInvalidated,
+		FillTruncated, FillError, FillHeadTooLarge, FillShared, FillInvalidated, FillTags,
+		HitShared, MissPurged, StalePurged, StaleCutOff,
 
 		rfc9111.NotStatusInterim, rfc9111.NotStatusPartial, rfc9111.NotStatus, rfc9111.NotUnderstood,
 		rfc9111.NotNoStore, rfc9111.NotPrivate, rfc9111.NotVaryAny, rfc9111.NotVaryMany,

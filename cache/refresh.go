@@ -51,6 +51,7 @@ func (c *Cache) Refresh(q *Request, res *Result, run func(q *Request, res *Resul
 		return false
 	}
 	own, r := q.Clone(), *res
+	r.background, r.early = true, res.Verdict == Hit
 	r.Verdict = Miss
 	started := c.own(func() {
 		defer place.Store(0)

@@ -210,6 +210,12 @@ type Result struct {
 	equal  bool   // Object was asked for in other words, which the origin or the route takes for the same; see equal.go
 	record Object // the vary record under the primary key, if one is known
 	began  time.Time
+	epoch  uint64 // the last purge that was known before the origin was asked
+
+	background bool   // nobody waits for the answer
+	early      bool   // what is stored is fresh still
+	seen       string // what lies in the shared tier; see Found
+	lease      Lease  // for the Fill
 }
 
 // Validating reports whether the fetch should carry the object's validators.

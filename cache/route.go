@@ -37,6 +37,9 @@ type RouteConfig struct {
 	WhileStale     conf.Duration `yaml:"stale_while_revalidate" doc:"How long a stale page is served while a new one is fetched, where the origin says nothing about it."`
 	IfError        conf.Duration `yaml:"stale_if_error" doc:"How long a stale page stands in for a 500, 502, 503 or 504, where the origin says nothing about it."`
 	IfDown         conf.Duration `yaml:"stale_if_down" doc:"How long a stale page is served while the origin cannot be reached, unless the origin forbids it."`
+	RefreshEarly   float64       `yaml:"refresh_early" doc:"How readily a page that is about to expire is fetched again before it does: in the long run this many times the duration of a fetch before its end, by chance (XFetch). 0 for never."`
+	RefreshAt      float64       `yaml:"refresh_at" doc:"The share of its lifetime after which a page that is asked for is fetched again in the background, as 0.9; 0 for never. It costs origin requests and spares visitors the wait."`
+	Tags           string        `yaml:"tags" enum:"strip|send" doc:"Whether Surrogate-Key and Cache-Tag, by which pages are purged, end here (strip) or are sent on to clients and outer caches (send)."`
 	Reload         string        `yaml:"client_reload" enum:"honour|ignore" doc:"Whether a client's no-cache or max-age makes the gateway ask the origin."`
 	ReloadEvery    conf.Duration `yaml:"client_reload_interval" doc:"A client's reload reaches the origin only when the stored page is older than this."`
 	ShareErrors    bool          `yaml:"share_errors" doc:"A 5xx is answered to all who waited for it, with its status and a page of the gateway's own, instead of letting each ask the failing origin."`
@@ -66,6 +69,8 @@ func DefaultRoute() RouteConfig {
 		HeuristicMax:   conf.Duration(10 * time.Minute),
 		ServerErrorMax: conf.Duration(time.Second),
 		IfDown:         conf.Duration(24 * time.Hour),
+		RefreshEarly:   1,
+		Tags:           "strip",
 		Reload:         "honour",
 		ReloadEvery:    conf.Duration(time.Second),
 		ShareErrors:    true,
@@ -89,6 +94,13 @@ func (c RouteConfig) Validate() []conf.Problem {
 	word("query.mode", c.Query.Mode, "all|none|allow|deny")
 	word("set_cookie", c.SetCookie, "refuse|store")
 	word("client_reload", c.Reload, "honour|ignore")
+	word("tags", c.Tags, "strip|send")
+	if !(c.RefreshEarly >= 0 && c.RefreshEarly <= 100) {
+		add("refresh_early", "must be between 0 and 100")
+	}
+	if c.RefreshAt != 0 && !(c.RefreshAt >= 0.1 && c.RefreshAt < 1) {
+		add("refresh_at", "must be 0, or at least 0.1 and less than 1")
+	}
 	word("vary", c.Vary, "strict|lists|languages")
 	word("no_vary_search", c.NoVarySearch, "honour|ignore")
 	word("post", c.Post, "refuse|store")
@@ -149,6 +161,10 @@ type Policy struct {
 	maxObject   int64 // 0: the cache's
 	reload      time.Duration
 	shareErrors bool
+	early       float64 // times the duration of a fetch; 0: never
+	refreshAt   float64 // share of the lifetime; 0: never
+	stripTags   bool
+	surrogate   bool
 
 	normal        rfc9111.Normal
 	maxVariants   int
@@ -175,6 +191,9 @@ func (c RouteConfig) Compile() (*Policy, error) {
 		maxObject:   int64(c.MaxObject),
 		reload:      c.ReloadEvery.D(),
 		shareErrors: c.ShareErrors,
+		early:       c.RefreshEarly,
+		refreshAt:   c.RefreshAt,
+		stripTags:   c.Tags == "strip",
 
 		normal:        map[string]rfc9111.Normal{"lists": rfc9111.NormalLists, "languages": rfc9111.NormalLanguages}[c.Vary],
 		maxVariants:   c.MaxVariants,
@@ -201,6 +220,7 @@ func (c RouteConfig) Compile() (*Policy, error) {
 		target, _ := rfc9111.TargetOf(n)
 		p.rules.Targets = append(p.rules.Targets, target)
 	}
+	p.surrogate = slices.Contains(p.rules.Targets, rfc9111.SurrogateControl)
 	if c.Reload == "ignore" {
 		p.reload = -1
 	}
@@ -223,6 +243,9 @@ func (p *Policy) StoresPosts() bool { return p.posts }
 
 // Own reports whether a response field speaks to this cache alone and is not sent on.
 func (p *Policy) Own(name []byte) bool {
+	if p.stripTags && isTag(name) {
+		return true
+	}
 	for _, t := range p.rules.Targets {
 		if t.OneHop() && field.EqualFold(name, t.String()) {
 			return true
@@ -231,8 +254,29 @@ func (p *Policy) Own(name []byte) bool {
 	return false
 }
 
+// Withhold takes out of a response what the origin said to this cache, and to others of its kind, alone.
+func (p *Policy) Withhold(fields *field.List) {
+	f := *fields
+	for i := range f {
+		if p.withheld(f[i].Name) {
+			*fields = slices.DeleteFunc(f, func(l field.Field) bool { return p.withheld(l.Name) })
+			return
+		}
+	}
+}
+
+func (p *Policy) withheld(name []byte) bool {
+	switch len(name) {
+	case len("Surrogate-Key"), len("Cache-Tag"):
+		return p.stripTags && isTag(name)
+	case len("Surrogate-Control"):
+		return p.surrogate && field.EqualFold(name, rfc9111.SurrogateControl.String())
+	}
+	return false
+}
+
 // Surrogate reports whether the origin is to be told that it can use Surrogate-Control.
-func (p *Policy) Surrogate() bool { return slices.Contains(p.rules.Targets, rfc9111.SurrogateControl) }
+func (p *Policy) Surrogate() bool { return p.surrogate }
 
 // AppendTarget appends the target as it is keyed and as a cacheable fetch must be sent to the origin.
 // Requests that pass the cache by keep their raw target.

@@ -40,11 +40,11 @@ func ForwardOf(r *Result) string {
 		return ForwardVaryMiss
 	case rfc9111.StaleReload, rfc9111.StaleMaxAge, rfc9111.StaleMinFresh, BypassNoStore:
 		return ForwardRequest
-	case rfc9111.StaleExpired, rfc9111.StaleNoCache, rfc9111.StaleRevalidate:
+	case rfc9111.StaleExpired, rfc9111.StaleNoCache, rfc9111.StaleRevalidate, StalePurged, StaleCutOff:
 		return ForwardStale
 	case MissPart:
 		return ForwardPartial
-	case "", MissURI, MissFailed, MissOther, BypassRange, BypassHead, BypassUncacheable, BypassTooLarge, BypassLeases, BypassNotShared:
+	case "", MissURI, MissPurged, MissFailed, MissOther, BypassRange, BypassHead, BypassUncacheable, BypassTooLarge, BypassLeases, BypassNotShared:
 		return r.selected()
 	}
 	return ForwardBypass

@@ -80,7 +80,7 @@ func (f *Fill) answers(q *Request) bool {
 func (f *Fill) usable(q *Request, now time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.invalidated || f.abandoned || f.state == Failed || f.state == TooLarge {
+	if f.invalidated || f.abandoned || f.state == Failed || f.state == TooLarge || f.c.gone(f.head) {
 		return false
 	}
 	s := f.head.stored(now)

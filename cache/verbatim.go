@@ -42,7 +42,7 @@ func (c *Cache) findVerbatim(q *Request, r *Result, now time.Time) Object {
 	}
 	name := c.appendQuestion(q.withSuffix(r.record), q)
 	o := c.tier.Get(key.Hash(c.seed, name))
-	if !o.Exists() || o.kind() != kindObject || o.Status() != 206 || string(o.Key()) != string(name) || !q.mayUse(o, now) {
+	if !o.Exists() || o.kind() != kindObject || o.Status() != 206 || string(o.Key()) != string(name) || c.gone(o) || !c.mayUse(q, o, now) {
 		return Object{}
 	}
 	return o

@@ -301,7 +301,7 @@ func (x *Exchange) appendCacheStatus(b []byte) []byte {
 	m := cache.CacheStatus{Detail: cache.Reason(o.CacheReason)}
 	switch o.Cache {
 	case CacheNone:
-	case CacheHit, CacheStale:
+	case CacheHit, CacheShared, CacheStale:
 		m.Hit, m.HasTTL, m.TTL = true, true, x.look.Left
 	default:
 		m.Forward = cache.ForwardOf(&x.look)

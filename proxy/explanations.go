@@ -36,6 +36,12 @@ var meanings = map[Reason]struct{ from, text string }{
 	"method-not-allowed": {"routing", "The path has routes for other methods only: 405."},
 	"ambiguous-path":     {"routing", "The path can be read in two ways that lead to different routes: 400. In the cache: it is not looked up."},
 
+	"shared":        {"cache", "Another node had stored it: this one took it from the tier that they share."},
+	"purged":        {"cache", "It was purged."},
+	"purged-soft":   {"cache", "It was purged softly: it is used while a new one is fetched."},
+	"cut-off":       {"cache", "This node is cut off from the others and may have missed a purge: the origin is asked."},
+	"too-many-tags": {"cache", "It has more tags, or longer ones, than can be kept to purge it by: it is not stored."},
+
 	"route-never":       {"cache", "The route stores nothing."},
 	"method":            {"cache", "Neither GET nor HEAD."},
 	"request-body":      {"cache", "GET with content means what the origin likes."},

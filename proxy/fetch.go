@@ -49,6 +49,8 @@ func (x *Exchange) fetchForAll() State {
 		x.fill = fill
 		x.note(StateFetch, ReasonFollower, "")
 		return StateFollow
+	case cache.FromShared:
+		return x.foundShared()
 	case cache.OnYourOwn:
 		x.Out.Cache, x.Out.CacheReason = CacheBypass, Reason(x.look.Reason)
 		x.note(StateFetch, x.Out.CacheReason, "")
@@ -65,6 +67,20 @@ func (x *Exchange) fetchForAll() State {
 		return x.fetchAlone()
 	}
 	return StateLookup
+}
+
+// foundShared answers with what another node stored.
+func (x *Exchange) foundShared() State {
+	x.object = x.look.Object
+	x.Out.Cache, x.Out.CacheReason = CacheShared, Reason(cache.HitShared)
+	if x.look.Verdict == cache.Stale {
+		x.Out.Cache, x.Out.CacheReason = CacheStale, Reason(x.look.Reason)
+	}
+	x.note(StateFetch, x.Out.CacheReason, "shared")
+	if x.look.Refresh {
+		x.refreshLater()
+	}
+	return StateDeliver
 }
 
 // led continues with what this request, elected, brought home.
@@ -179,11 +195,7 @@ func (x *Exchange) offer(q *cache.Request, r *cache.Result, res *origin.Response
 }
 
 // withhold takes out what the origin said to this cache alone.
-func (x *Exchange) withhold(fields *field.List) {
-	if x.plan.Cache.Surrogate() {
-		fields.Del(rfc9111.SurrogateControl.String())
-	}
-}
+func (x *Exchange) withhold(fields *field.List) { x.plan.Cache.Withhold(fields) }
 
 // namesFields reports whether Cache-Control, or what stands in for it, names fields that are not to be stored, as
 // no-cache="Set-Cookie" does (RFC 9111 §5.2.2.4, §5.2.2.7). That speaks of what is kept: the one who asked gets them.

@@ -42,6 +42,7 @@ type CacheClass uint8
 const (
 	CacheNone        CacheClass = iota
 	CacheHit                    // fresh from memory
+	CacheShared                 // fresh from the tier that nodes share
 	CacheStale                  // stale from memory, as permitted
 	CacheRevalidated            // from memory after the origin said 304
 	CacheCollapsed              // read along with another request's fill
@@ -50,7 +51,7 @@ const (
 	numCacheClasses
 )
 
-var cacheClassNames = [numCacheClasses]string{"none", "hit", "stale", "revalidated", "collapsed", "miss", "bypass"}
+var cacheClassNames = [numCacheClasses]string{"none", "hit", "shared", "stale", "revalidated", "collapsed", "miss", "bypass"}
 
 func (c CacheClass) String() string { return cacheClassNames[c] }
 

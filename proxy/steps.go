@@ -154,6 +154,9 @@ func stepLookup(x *Exchange) State {
 	case cache.Hit:
 		o.Cache, x.object = CacheHit, x.look.Object
 		x.note(StateLookup, o.CacheReason, note)
+		if x.look.Refresh && !x.dry { // it ends soon
+			x.refreshLater()
+		}
 		return StateDeliver
 	case cache.Stale:
 		o.Cache, x.object = CacheStale, x.look.Object

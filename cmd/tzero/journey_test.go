@@ -106,6 +106,7 @@ routes:
   - {name: api, match: {host: shop.test, path: "/api/*"}, origin: app, cache: {mode: never}}
   - {name: edited, match: {host: shop.test, path: /edited}, origin: app, request_headers: {set: {X-Set: "1"}, remove: [X-Secret]}, response_headers: {remove: [X-Powered-By], set: {X-Frame-Options: DENY}}}
   - {name: guarded, match: {host: shop.test, path: "/admin/*"}, respond: {status: 403, body: "no\n"}}
+cache: {jitter: 0} # the traces name lifetimes
 clients: {trusted_proxies: []}
 logging: {decisions: {output: %q, everything: true, flush: 1ms, address: full}}
 shutdown: {think: 0s, grace: 1s}

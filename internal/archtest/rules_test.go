@@ -38,7 +38,7 @@ var rules = ruleset{
 		{from: "proxy/writequeue/...", to: []string{"internal/..."},
 			why: "delivery is handed a Fetch in wire.go"},
 
-		{from: "cache", to: []string{"cache/rfc9111", "cache/key", "cache/flight", "cache/launch", "internal/..."},
+		{from: "cache", to: []string{"cache/rfc9111", "cache/key", "cache/flight", "cache/launch", "cache/purge", "internal/..."},
 			why: "the cache's root states the Tier interface; tiers, warm-up and purge are adapters that know it"},
 		{from: "cache/flight/...", to: []string{"cache", "cache/key", "internal/..."},
 			why: "a lease says who fills, not how an answer is fetched"},
@@ -48,7 +48,7 @@ var rules = ruleset{
 			why: "a tier stores objects"},
 		{from: "cache/warm/...", to: []string{"cache", "cache/key", "cache/launch", "internal/..."},
 			why: "warm-up is handed a Fetch in wire.go"},
-		{from: "cache/purge/...", to: []string{"cache", "cache/key", "internal/..."},
+		{from: "cache/purge/...", to: []string{"cache", "cache/key", "cache/purge", "internal/..."},
 			why: "a purge raises epochs; what reads them is the cache's business"},
 
 		{from: "proxy/route/...", to: pure, closed: true,
@@ -59,6 +59,8 @@ var rules = ruleset{
 			why: "pure: RFC arithmetic that takes now"},
 		{from: "cache/key/...", to: pure, closed: true, third: []string{"github.com/cespare/xxhash/v2"},
 			why: "pure: the canonical key; xxhash is its hash"},
+		{from: "cache/purge", to: pure, closed: true, third: []string{"github.com/cespare/xxhash/v2"},
+			why: "pure: a table of numbers; xxhash names its cells"},
 		{from: "cache/launch/...", to: pure, closed: true,
 			why: "pure: the clock is arithmetic"},
 

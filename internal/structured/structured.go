@@ -1,5 +1,5 @@
 // Package structured reads Structured Fields (RFC 9651, which contains RFC 8941) as far as tzero needs them:
-// dictionaries of items and inner lists. A value that breaks the grammar anywhere is no value at all (§4.2):
+// dictionaries and lists of items and inner lists. A value that breaks the grammar anywhere is no value at all (§4.2):
 // nothing is guessed, and nothing is half read.
 package structured
 
@@ -46,31 +46,56 @@ const (
 // counts, in the place of the first. ok is false when the value does not follow the grammar. The result may
 // point into the lines.
 func Dictionary(lines field.List, name string) (members []Member, ok bool) {
+	ok = read(lines, name, func(p *parser) bool {
+		m, ok := p.member()
+		if ok {
+			members = replace(members, m)
+		}
+		return ok && len(members) <= maxMembers
+	})
+	if !ok {
+		return nil, false
+	}
+	return members, true
+}
+
+// List reads the lines called name as one list (§4.2.1). ok is false when the value does not follow the grammar. The
+// result may point into the lines.
+func List(lines field.List, name string) (items []Item, ok bool) {
+	ok = read(lines, name, func(p *parser) bool {
+		it, ok := p.itemOrList()
+		items = append(items, it)
+		return ok && len(items) <= maxMembers
+	})
+	if !ok {
+		return nil, false
+	}
+	return items, true
+}
+
+// read takes members, with commas between them, from the beginning to the end.
+func read(lines field.List, name string, member func(*parser) bool) bool {
 	p := parser{b: join(lines, name)}
 	if len(p.b) > maxLength {
-		return nil, false
+		return false
 	}
 	p.spaces()
 	for len(p.b) > 0 {
-		m, ok := p.member()
-		if !ok {
-			return nil, false
-		}
-		if members = replace(members, m); len(members) > maxMembers {
-			return nil, false
+		if !member(&p) {
+			return false
 		}
 		p.blanks()
 		if len(p.b) == 0 {
-			return members, true
+			return true
 		}
 		if !p.take(',') {
-			return nil, false
+			return false
 		}
 		if p.blanks(); len(p.b) == 0 { // a comma behind the last member
-			return nil, false
+			return false
 		}
 	}
-	return members, true
+	return true
 }
 
 func replace(members []Member, m Member) []Member {
