@@ -1,0 +1,178 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/failsafe-go/failsafe-go/circuitbreaker"
+	"github.com/redis/go-redis/v9"
+)
+
+// ErrOpen is the error of a command that was not sent, because Redis has not answered lately.
+var ErrOpen = errors.New("redis has not answered lately: not asked")
+
+// The breaker: it opens when most commands of the last seconds failed or took longer than the budget, and lets one
+// through every second to see whether Redis is back.
+const (
+	breakerWindow   = 5 * time.Second
+	breakerLeast    = 5  // commands in the window, before anything is concluded
+	breakerFailures = 0.5 // of them
+	breakerDelay    = time.Second
+)
+
+// hook stands between a client and the network: budget, breaker, counters.
+type hook struct {
+	purpose Purpose
+	budget  time.Duration
+	breaker circuitbreaker.CircuitBreaker[any]
+	counts  *counts
+}
+
+func newHook(p Purpose, budget time.Duration, c *counts, log *slog.Logger) *hook {
+	told := func(text string) func(circuitbreaker.StateChangedEvent) {
+		return func(circuitbreaker.StateChangedEvent) { log.Warn(text, "purpose", p.String()) }
+	}
+	b := circuitbreaker.NewBuilder[any]().
+		WithFailureRateThreshold(breakerFailures, breakerLeast, breakerWindow).
+		WithDelay(breakerDelay).
+		WithSuccessThreshold(1).
+		OnOpen(told("Redis does not answer: going on without it")).
+		OnClose(func(circuitbreaker.StateChangedEvent) { log.Info("Redis answers again", "purpose", p.String()) }).
+		Build()
+	return &hook{purpose: p, budget: budget, breaker: b, counts: c}
+}
+
+// DialHook is redis.Hook.
+func (h *hook) DialHook(next redis.DialHook) redis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
+}
+
+// ProcessHook is redis.Hook.
+func (h *hook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		return h.guard(ctx, []redis.Cmder{cmd}, func(ctx context.Context) error { return next(ctx, cmd) })
+	}
+}
+
+// ProcessPipelineHook is redis.Hook.
+func (h *hook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		return h.guard(ctx, cmds, func(ctx context.Context) error { return next(ctx, cmds) })
+	}
+}
+
+func (h *hook) guard(ctx context.Context, cmds []redis.Cmder, run func(context.Context) error) error {
+	if !h.breaker.TryAcquirePermit() {
+		for _, c := range cmds {
+			c.SetErr(ErrOpen)
+			h.counts.add(c.Name(), outcomeOpen)
+		}
+		return ErrOpen
+	}
+	bounded, cancel := context.WithTimeout(ctx, h.budget)
+	defer cancel()
+	began := time.Now()
+	err := run(bounded)
+	h.judge(ctx, err, time.Since(began))
+	if len(cmds) == 1 { // the command itself learns of it later
+		h.counts.add(cmds[0].Name(), outcomeOf(ctx, err))
+		return err
+	}
+	for _, c := range cmds {
+		h.counts.add(c.Name(), outcomeOf(ctx, c.Err()))
+	}
+	return err
+}
+
+// judge tells the breaker. What the caller gave up says nothing about Redis, but the permit has to go back.
+func (h *hook) judge(ctx context.Context, err error, took time.Duration) {
+	if err != nil && unreachable(err) && !errors.Is(ctx.Err(), context.Canceled) || took > h.budget {
+		h.breaker.RecordFailure()
+		return
+	}
+	h.breaker.RecordSuccess()
+}
+
+type outcome uint8
+
+const (
+	outcomeOK outcome = iota
+	outcomeNil
+	outcomeTimeout
+	outcomeOOM
+	outcomeReadOnly
+	outcomeError
+	outcomeOpen
+	outcomeCanceled
+	numOutcomes
+)
+
+var outcomeNames = [numOutcomes]string{"ok", "nil", "timeout", "oom", "readonly", "error", "open", "canceled"}
+
+func outcomeOf(ctx context.Context, err error) outcome {
+	var n net.Error
+	switch {
+	case err == nil:
+		return outcomeOK
+	case errors.Is(err, redis.Nil):
+		return outcomeNil
+	case errors.Is(ctx.Err(), context.Canceled):
+		return outcomeCanceled
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &n) && n.Timeout(), errors.Is(err, redis.ErrPoolTimeout):
+		return outcomeTimeout
+	case strings.HasPrefix(err.Error(), "OOM "):
+		return outcomeOOM
+	case strings.HasPrefix(err.Error(), "READONLY "):
+		return outcomeReadOnly
+	}
+	return outcomeError
+}
+
+// commands are the names that are counted; the last stands for all others.
+var commands = [...]string{"get", "set", "del", "exists", "pttl", "hset", "hgetall", "hdel", "zrangebyscore", "publish", "ping", "eval", "evalsha", "other"}
+
+// counts are shared by all clients.
+type counts struct {
+	n [len(commands)][numOutcomes]atomic.Uint64
+}
+
+func (c *counts) add(command string, o outcome) {
+	i := 0
+	for i < len(commands)-1 && commands[i] != command {
+		i++
+	}
+	c.n[i][o].Add(1)
+}
+
+// CommandCount is how often a command ended in one way.
+type CommandCount struct {
+	Command, Outcome string
+	N                uint64
+}
+
+// Stats is a snapshot.
+type Stats struct {
+	Commands []CommandCount  // those that are not 0
+	Open     map[string]bool // by purpose: the breaker lets nothing through
+}
+
+// Stats returns one.
+func (r *Redis) Stats() Stats {
+	s := Stats{Open: map[string]bool{}}
+	for i := range r.counts.n {
+		for o := range r.counts.n[i] {
+			if n := r.counts.n[i][o].Load(); n > 0 {
+				s.Commands = append(s.Commands, CommandCount{commands[i], outcomeNames[o], n})
+			}
+		}
+	}
+	for p, h := range r.hooks {
+		s.Open[Purpose(p).String()] = h.breaker.IsOpen()
+	}
+	return s
+}

@@ -1,0 +1,131 @@
+package redis
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Node is a gateway among those that share a Redis.
+type Node struct {
+	ID         string    `json:"id"` // random, new at every start
+	Host       string    `json:"host"`
+	Version    string    `json:"version"`
+	Generation uint64    `json:"generation"` // of its configuration
+	Epoch      uint64    `json:"epoch"`      // the last purge that it has applied
+	Started    time.Time `json:"started"`    // by its own clock
+
+	Age   time.Duration `json:"-"` // since it was heard of, by Redis' clock
+	Alive bool          `json:"-"`
+}
+
+const (
+	beatEvery  = time.Second
+	aliveFor   = 3500 * time.Millisecond
+	forgetMS   = 10 * 60 * 1000
+	maxNodes   = 1000
+	maxNodeLen = 1024
+)
+
+// NewNodeID returns a name for this process: 64 random bits.
+func NewNodeID() string { return fmt.Sprintf("%016x", rand.Uint64()) }
+
+// Nodes is the registry: it says that this node lives, and who else does.
+type Nodes struct {
+	client redis.UniversalClient
+	key    string
+	self   func() Node
+}
+
+// NewNodes returns the registry for a node that describes itself; self is asked at every beat.
+func NewNodes(r *Redis, self func() Node) *Nodes {
+	return &Nodes{client: r.Client(Bus), key: r.Keys().Nodes(), self: self}
+}
+
+// beat notes a node with the time by Redis' own clock, and forgets those that have not been heard of for long.
+var beat = redis.NewScript(`
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+redis.call('HSET', KEYS[1], ARGV[1], now .. ' ' .. ARGV[2])
+local all = redis.call('HGETALL', KEYS[1])
+for i = 1, #all, 2 do
+  local at = tonumber(string.match(all[i+1], '^(%d+) '))
+  if not at or now - at > tonumber(ARGV[3]) then redis.call('HDEL', KEYS[1], all[i]) end
+end
+return now`)
+
+// Beat says that this node lives.
+func (n *Nodes) Beat(ctx context.Context) error {
+	self := n.self()
+	about, err := json.Marshal(self)
+	if err != nil {
+		return fmt.Errorf("cannot describe this node: %w", err)
+	}
+	if err := beat.Run(ctx, n.client, []string{n.key}, self.ID, about, forgetMS).Err(); err != nil {
+		return fmt.Errorf("cannot tell the others that this node lives: %w", err)
+	}
+	return nil
+}
+
+// Run beats until ctx ends, and then signs off.
+func (n *Nodes) Run(ctx context.Context) error {
+	for {
+		_ = n.Beat(ctx) // counted; the others see that nothing comes
+		select {
+		case <-ctx.Done():
+			n.client.HDel(context.WithoutCancel(ctx), n.key, n.self().ID)
+			return nil
+		case <-time.After(beatEvery*3/4 + rand.N(beatEvery/2)):
+		}
+	}
+}
+
+// list returns the time and all nodes.
+var list = redis.NewScript(`
+local t = redis.call('TIME')
+local out = {tostring(t[1] * 1000 + math.floor(t[2] / 1000))}
+local all = redis.call('HGETALL', KEYS[1])
+for i = 1, math.min(#all, tonumber(ARGV[1])) do out[#out + 1] = all[i] end
+return out`)
+
+// List returns the nodes that were heard of in the last minutes, by host and id.
+func (n *Nodes) List(ctx context.Context) ([]Node, error) {
+	got, err := list.Run(ctx, n.client, []string{n.key}, 2*maxNodes).StringSlice()
+	if err != nil {
+		return nil, fmt.Errorf("cannot ask Redis for the nodes: %w", err)
+	}
+	if len(got)%2 == 0 {
+		return nil, fmt.Errorf("cannot read the list of nodes: %d parts", len(got))
+	}
+	now, err := strconv.ParseInt(got[0], 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the time of Redis: %w", err)
+	}
+	var nodes []Node
+	for i := 1; i+1 < len(got); i += 2 {
+		if node, ok := readNode(got[i], got[i+1], now); ok {
+			nodes = append(nodes, node)
+		}
+	}
+	slices.SortFunc(nodes, func(a, b Node) int { return strings.Compare(a.Host+a.ID, b.Host+b.ID) })
+	return nodes, nil
+}
+
+func readNode(id, value string, now int64) (Node, bool) {
+	at, about, _ := strings.Cut(value, " ")
+	seen, err := strconv.ParseInt(at, 10, 64)
+	var n Node
+	if err != nil || len(value) > maxNodeLen || json.Unmarshal([]byte(about), &n) != nil || n.ID != id {
+		return Node{}, false
+	}
+	n.Age = time.Duration(max(0, now-seen)) * time.Millisecond
+	n.Alive = n.Age < aliveFor
+	return n, true
+}
