@@ -391,3 +391,9 @@ func Attach(b []byte, resident time.Duration, now time.Time) (Object, bool) {
 
 // Resident is how long ago the response was received or validated.
 func (o Object) Resident(now time.Time) time.Duration { return max(0, o.resident(now)) }
+
+// StaleFor is how long after its end the response may still be of use without being validated: the longer of the windows
+// of RFC 5861.
+func (o Object) StaleFor() time.Duration {
+	return time.Duration(max(o.u32(atWhileStale), o.u32(atIfError))) * time.Second
+}

@@ -229,13 +229,12 @@ func (f *Fill) offerShared(o Object) {
 	}
 	useful := o.kind() == kindObject && f.complete == 0 && !f.verbatim && !f.withdrawn() && !f.outpaced()
 	now := f.c.now()
-	stale := time.Duration(max(o.u32(atWhileStale), o.u32(atIfError))) * time.Second
 	switch {
 	case !useful:
 		f.lease.End(EndFailed)
 	case !f.shareable:
 		f.lease.End(EndUncacheable)
-	case o.Declared()-o.Age(now)+stale < leastShared:
+	case o.Declared()-o.Age(now)+o.StaleFor() < leastShared:
 		f.lease.End(EndTooLarge) // each process has its own, all at once
 	default:
 		f.c.count.add(countSharedPut)

@@ -1,0 +1,197 @@
+package l2
+
+import (
+	"context"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/tzero-edge/tzero/cache"
+	tzredis "github.com/tzero-edge/tzero/internal/redis"
+)
+
+const (
+	workers     = 2
+	queueLength = 4096
+	drainWithin = 2 * time.Second
+
+	longestLife = 7 * 24 * time.Hour
+	leastLife   = time.Second
+	toValidate  = time.Hour // what has a validator is of use that long after its end
+	fenceLife   = 10 * time.Minute
+)
+
+// job is something to write: a response, or that its page is void.
+type job struct {
+	put     cache.Put
+	primary []byte // of a void
+	wait    time.Duration
+	bytes   int64
+}
+
+// queue is that of a page: what is told of one page is written in order.
+func (t *Tier) queue(primary []byte) chan job { return t.queues[xxhash.Sum64(primary)%workers] }
+
+// Put is cache.Shared. Half of a queue's length is left for voids.
+func (t *Tier) Put(p cache.Put) bool {
+	t.n.puts.Add(1)
+	size := int64(len(p.Object.Bytes()))
+	q := t.queue(p.Object.Primary())
+	if t.queued.Add(size) > int64(t.config.Queue) || len(q) > queueLength/2 || !offer(q, job{put: p, bytes: size}) {
+		t.queued.Add(-size)
+		t.n.dropped.Add(1)
+		p.Lease.End(cache.EndFailed)
+		return false
+	}
+	return true
+}
+
+// Void is cache.Shared.
+func (t *Tier) Void(primary []byte, wait time.Duration) {
+	t.n.voids.Add(1)
+	if len(primary) > mostPrimary || !offer(t.queue(primary), job{primary: append([]byte(nil), primary...), wait: wait}) {
+		t.n.lost.Add(1)
+	}
+}
+
+func offer(q chan job, j job) bool {
+	select {
+	case q <- j:
+		return true
+	default:
+		return false
+	}
+}
+
+// Run writes until ctx ends, and then for a moment what is left.
+func (t *Tier) Run(ctx context.Context) error {
+	defer t.codec.close()
+	var group errgroup.Group
+	for _, q := range t.queues {
+		group.Go(func() error {
+			t.serve(ctx, q)
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+func (t *Tier) serve(ctx context.Context, q chan job) {
+	for {
+		select {
+		case j := <-q:
+			t.do(ctx, j)
+			continue
+		case <-ctx.Done():
+		}
+		break
+	}
+	rest, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainWithin)
+	defer cancel()
+	for {
+		select {
+		case j := <-q:
+			t.do(rest, j)
+		default:
+			return
+		}
+	}
+}
+
+func (t *Tier) do(ctx context.Context, j job) {
+	if !j.put.Object.Exists() {
+		t.void(ctx, j)
+		return
+	}
+	t.queued.Add(-j.bytes)
+	j.put.Lease.End(t.put(ctx, j.put))
+}
+
+// store sets a response, and with it the vary record that leads to it, unless its page was written since the lease was
+// granted. The keys are the page's fence, and what is set: the object, or record and variant.
+var store = redis.NewScript(`
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
+if #KEYS == 3 then
+  local same = redis.call('GETRANGE', KEYS[2], 0, #ARGV[5] - 1) == ARGV[5]
+  if not same or redis.call('PTTL', KEYS[2]) < tonumber(ARGV[3]) then
+    redis.call('SET', KEYS[2], ARGV[4], 'PX', ARGV[3])
+  end
+end
+redis.call('SET', KEYS[#KEYS], ARGV[2], 'PX', ARGV[3])
+return 1`)
+
+func (t *Tier) put(ctx context.Context, p cache.Put) cache.LeaseEnd {
+	now := time.Now()
+	life := lifeOf(p.Object, now)
+	if life < leastLife {
+		t.n.failed.Add(1)
+		return cache.EndFailed
+	}
+	const hopeless = 16 // no page is compressed by more
+	if int64(len(p.Object.Bytes())) > hopeless*t.most {
+		t.n.large.Add(1)
+		return cache.EndTooLarge
+	}
+	value := t.codec.encode(p.Object, t.stamp(), life, now)
+	if int64(len(value)) > t.most {
+		t.n.large.Add(1)
+		return cache.EndTooLarge
+	}
+	primary := p.Object.Primary()
+	tag := tzredis.Tag(primary)
+	keys := []string{t.keys.Fence(tag), t.keys.Object(tag)}
+	args := []any{p.Lease.Fence(), value, life.Milliseconds()}
+	if p.Record.Exists() {
+		stamp := stampOf(p.Record)
+		keys = append(keys, t.keys.Variant(tag, p.Object.Key()))
+		args = append(args, t.codec.encode(p.Record, stamp, life, now), stamp[:])
+	}
+	done, err := store.Run(ctx, t.writes, keys, args...).Int()
+	switch {
+	case err != nil:
+		t.n.failed.Add(1)
+		return cache.EndFailed
+	case done == 0:
+		t.n.fenced.Add(1)
+		return cache.EndFailed
+	}
+	t.n.stored.Add(1)
+	t.n.bytesOut.Add(uint64(len(value)))
+	t.n.saved.Add(uint64(max(0, len(p.Object.Bytes())+valueHead-len(value))))
+	return cache.EndStored
+}
+
+// lifeOf is how long a response is of use to anybody.
+func lifeOf(o cache.Object, now time.Time) time.Duration {
+	stale := o.StaleFor()
+	if o.CanValidate() {
+		stale = max(stale, toValidate)
+	}
+	return min(o.Left(now)+stale, longestLife)
+}
+
+// revoke makes a page void: at once, or after a wait at the latest. What needs no memory comes first.
+var revoke = redis.NewScript(`
+if tonumber(ARGV[1]) == 0 then
+  redis.call('DEL', KEYS[2])
+else
+  local left = redis.call('PTTL', KEYS[2])
+  if left == -1 or left > tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[2], ARGV[1]) end
+end
+redis.call('PUBLISH', ARGV[2], ARGV[3])
+redis.call('INCR', KEYS[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
+return 1`)
+
+func (t *Tier) void(ctx context.Context, j job) {
+	tag := tzredis.Tag(j.primary)
+	told := AppendWritten(nil, Written{Node: t.node, Wait: j.wait, Primary: j.primary})
+	err := revoke.Run(ctx, t.writes, []string{t.keys.Fence(tag), t.keys.Object(tag)},
+		j.wait.Milliseconds(), t.keys.Bus(), told, fenceLife.Milliseconds()).Err()
+	if err != nil {
+		t.n.errors.Add(1)
+	}
+}
