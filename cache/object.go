@@ -389,8 +389,13 @@ func Attach(b []byte, resident time.Duration, now time.Time) (Object, bool) {
 	return o, true
 }
 
-// Resident is how long ago the response was received or validated.
-func (o Object) Resident(now time.Time) time.Duration { return max(0, o.resident(now)) }
+// Resident is how long ago the response was received or validated; 0 for what was not received, as vary records.
+func (o Object) Resident(now time.Time) time.Duration {
+	if o.i64(atReceived) == 0 {
+		return 0
+	}
+	return max(0, o.resident(now))
+}
 
 // StaleFor is how long after its end the response may still be of use without being validated: the longer of the windows
 // of RFC 5861.

@@ -1,0 +1,127 @@
+package l2
+
+import (
+	"bytes"
+	"encoding/binary"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/tzero-edge/tzero/cache"
+)
+
+// blob is an object in its layout (cache/object.go), with a key and a body and nothing else.
+func blob(key, body string) []byte {
+	b := make([]byte, 136)
+	b[0], b[1] = 5, 1
+	le := binary.LittleEndian
+	le.PutUint16(b[4:], 200)
+	le.PutUint64(b[48:], 0)
+	le.PutUint64(b[56:], 60000)
+	le.PutUint32(b[72:], uint32(len(key)))
+	le.PutUint32(b[76:], uint32(len(key)))
+	le.PutUint32(b[84:], uint32(len(body)))
+	le.PutUint16(b[102:], 1) // may be transformed
+	return append(append(b, key...), body...)
+}
+
+func TestWhatGoesInComesOut(t *testing.T) {
+	c, err := newCodec(1<<10, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	now := time.UnixMilli(1_000_000_000)
+	for _, body := range []string{"", "short", string(bytes.Repeat([]byte("long and dull "), 1000))} {
+		o, ok := cache.Attach(blob("key", body), 5*time.Second, now)
+		if !ok {
+			t.Fatal("the test's object is none")
+		}
+		v := c.encode(o, [16]byte{1}, time.Minute, now.Add(time.Second))
+		got, ok := c.decode(bytes.Clone(v), 50*time.Second, now.Add(time.Hour)) // ten seconds in Redis, whatever the clocks say
+		if !ok || string(got.Body()) != body || string(got.Key()) != "key" {
+			t.Fatalf("%d bytes of body: %v", len(body), ok)
+		}
+		if age := got.Age(now.Add(time.Hour)); age != 16*time.Second {
+			t.Errorf("it is %s old, want 16s", age)
+		}
+		for i := range v {
+			bad := bytes.Clone(v)
+			bad[i] ^= 0x10
+			if _, ok := c.decode(bad, time.Second, now); ok {
+				t.Fatalf("byte %d may be damaged", i)
+			}
+			if _, ok := c.decode(v[:i:i], time.Second, now); ok {
+				t.Fatalf("the first %d bytes are taken", i)
+			}
+		}
+	}
+	small := &codec{enc: c.enc, dec: c.dec, above: 1 << 10, mostBody: 100}
+	o, _ := cache.Attach(blob("key", string(bytes.Repeat([]byte("x"), 2000))), 0, now)
+	if _, ok := small.decode(c.encode(o, [16]byte{}, time.Minute, now), time.Minute, now); ok {
+		t.Error("a body beyond the bound is taken")
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	c, err := newCodec(64, 1<<20)
+	if err != nil {
+		f.Fatal(err)
+	}
+	now := time.UnixMilli(1_000_000_000)
+	for _, body := range []string{"", "short", string(bytes.Repeat([]byte("long and dull "), 100))} {
+		o, _ := cache.Attach(blob("key", body), 5*time.Second, now)
+		f.Add(c.encode(o, [16]byte{}, time.Minute, now)[valueHead:], uint32(0))
+	}
+	f.Fuzz(func(t *testing.T, rest []byte, flags uint32) {
+		v := append(make([]byte, valueHead), rest...) // with a sum that is right, or nothing gets past it
+		le := binary.LittleEndian
+		le.PutUint32(v[atMagic:], magic)
+		le.PutUint32(v[atFlags:], flags)
+		le.PutUint64(v[atLife:], 60000)
+		le.PutUint32(v[atPrefixLen:], uint32(min(len(rest), 139)))
+		le.PutUint32(v[atBodyLen:], uint32(max(0, len(rest)-139)))
+		le.PutUint64(v[atSum:], sum(v))
+		o, ok := c.decode(v, time.Second, now)
+		if ok {
+			_, _, _, _, _ = o.Key(), o.Head(), o.Body(), o.Cells(), o.Own(nil)
+			o.Fields(nil)
+		}
+	})
+}
+
+func FuzzReadWritten(f *testing.F) {
+	f.Add(AppendWritten(nil, Written{Node: "0123456789abcdef", Wait: time.Second, Primary: []byte("key")}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if w, ok := ReadWritten(b); ok && !bytes.Equal(AppendWritten(nil, w), b) {
+			t.Fatalf("%q is read as %+v", b, w)
+		}
+	})
+}
+
+func BenchmarkCodec(b *testing.B) {
+	c, _ := newCodec(1<<10, 8<<20)
+	now := time.UnixMilli(1_000_000_000)
+	for _, n := range []int{1 << 10, 30 << 10, 300 << 10} {
+		text := make([]byte, 0, n)
+		for i := 0; len(text) < n; i++ {
+			text = append(text, "<li><a href=\"/product/"...)
+			text = binary.AppendUvarint(text, uint64(i*7919))
+			text = append(text, "\">a product</a></li>\n"...)
+		}
+		o, _ := cache.Attach(blob("key", string(text[:n])), 0, now)
+		b.Run(cacheSize(n)+"/encode", func(b *testing.B) {
+			for b.Loop() {
+				c.encode(o, [16]byte{}, time.Minute, now)
+			}
+		})
+		v := c.encode(o, [16]byte{}, time.Minute, now)
+		b.Run(cacheSize(n)+"/decode", func(b *testing.B) {
+			for b.Loop() {
+				c.decode(bytes.Clone(v), time.Minute, now)
+			}
+		})
+	}
+}
+
+func cacheSize(n int) string { return strconv.Itoa(n>>10) + "KiB" }
