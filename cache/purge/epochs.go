@@ -89,12 +89,28 @@ func judge(cell, since uint64) Verdict {
 	return Clean
 }
 
-// Apply notes a purge. Purges may come in any order, and more than once.
+// Apply notes a purge, all before which are noted. Purges may come in any order, and more than once.
 func (e *Epochs) Apply(p Purge) {
+	e.Note(p)
+	e.Reach(uint64(p.Seq)) // after the cells: who sees the number sees what it hit
+}
+
+// Note notes what a purge hit, and leaves the number of the last one to Reach.
+func (e *Epochs) Note(p Purge) {
 	for _, c := range p.Cells {
 		raise(&e.cells[c%Cells], p.Kind, p.Seq)
 	}
-	e.Reach(uint64(p.Seq)) // after the cells: who sees the number sees what it hit
+}
+
+// Noted reports whether everything that a purge hits was hit by it or by a later one of its kind.
+func (e *Epochs) Noted(p Purge) bool {
+	for _, c := range p.Cells {
+		n := e.cells[c%Cells].Load()
+		if p.Kind == Hard && uint32(n>>32) < p.Seq || p.Kind == Soft && uint32(n) < p.Seq {
+			return false
+		}
+	}
+	return true
 }
 
 // Reach says that every purge up to seq is noted.

@@ -1,0 +1,96 @@
+package bus
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
+)
+
+// Run listens, compares and watches until ctx ends.
+func (b *Bus) Run(ctx context.Context) error {
+	var group errgroup.Group
+	for _, run := range []func(context.Context){b.listening, b.comparing, b.watching} {
+		group.Go(func() error {
+			run(ctx)
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// listening applies what is published. The subscription is made again by itself when it breaks; what it missed is found
+// by comparing.
+func (b *Bus) listening(ctx context.Context) {
+	sub := b.o.Client.Subscribe(ctx, b.o.Keys.Bus())
+	defer sub.Close()
+	messages := sub.Channel(redis.WithChannelSize(4096), redis.WithChannelHealthCheckInterval(time.Second))
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case m, ok := <-messages:
+			if !ok {
+				return
+			}
+			b.receive(ctx, []byte(m.Payload))
+		}
+	}
+}
+
+func (b *Bus) receive(ctx context.Context, payload []byte) {
+	if len(payload) > 0 && payload[0] != PurgeKind {
+		b.o.Other(payload)
+		return
+	}
+	p, ok := message(payload)
+	if !ok {
+		b.n.unknown.Add(1)
+		return
+	}
+	b.n.heard.Add(1)
+	b.hear(ctx, p)
+}
+
+// comparing asks Redis once a second what the last purge was.
+func (b *Bus) comparing(ctx context.Context) {
+	for {
+		b.compare(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-b.wake:
+		case <-time.After(compareEvery*3/4 + rand.N(compareEvery/4)):
+		}
+	}
+}
+
+func (b *Bus) compare(ctx context.Context) {
+	if err := b.catchUp(ctx); err != nil {
+		return
+	}
+	b.lastOK.Store(time.Now().UnixMilli())
+	b.synced.Store(true)
+	if b.cut.Swap(false) {
+		b.o.Rejoined(time.Now())
+	}
+	b.tellLater(ctx)
+}
+
+// watching notices that nothing was compared for too long.
+func (b *Bus) watching(ctx context.Context) {
+	tick := time.NewTicker(cutAfter / 20)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			if now.UnixMilli()-b.lastOK.Load() > cutAfter.Milliseconds() && !b.cut.Swap(true) {
+				b.o.CutOff(now)
+			}
+		}
+	}
+}
