@@ -47,6 +47,7 @@ func (c *Cache) Written(q *Request, client netip.Addr, answer field.List, now ti
 	for _, r := range targets {
 		c.void(r, wait, now)
 	}
+	c.purgeGroups(q, answer, wait)
 }
 
 // routed puts r on the terms of its own route, and reports whether anything of it is stored.

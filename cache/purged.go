@@ -65,6 +65,28 @@ func (q *Request) appendCells(fields, own field.List) ([]byte, Reason) {
 	return cells, ""
 }
 
+// purgeGroups does what the answer to a write says about groups of the origin's responses (RFC 9875 §3). Where its client
+// writes too often for that to take effect at once, what is stored is used until it is renewed.
+func (c *Cache) purgeGroups(q *Request, answer field.List, wait time.Duration) {
+	names := purge.Invalidated(answer)
+	if len(names) == 0 || len(names) > purge.MaxTags {
+		return
+	}
+	var cells []purge.Cell
+	for _, name := range names {
+		cells = append(cells, purge.Group(q.Scheme, q.Host, name))
+	}
+	kind := purge.Hard
+	if wait > 0 {
+		kind = purge.Soft
+	}
+	if c.sharing != nil {
+		c.sharing.Purge(kind, cells)
+		return
+	}
+	c.epochs.Next(kind, cells)
+}
+
 // isTag reports whether a field names what a response is purged by and speaks to caches of this kind alone.
 func isTag(name []byte) bool {
 	return field.EqualFold(name, "Surrogate-Key") || field.EqualFold(name, "Cache-Tag")

@@ -26,6 +26,8 @@ type Sharing struct {
 	Wait time.Duration
 	// Ready reports that all purges are known: before, what lies in the tier may have been purged.
 	Ready func() bool
+	// Purge purges in all processes: in this one at once.
+	Purge func(k purge.Kind, cells []purge.Cell) uint64
 	// Suspicious: a cache that is cut off validates everything; otherwise see trusted.
 	Suspicious bool
 }

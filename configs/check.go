@@ -147,9 +147,6 @@ func (c *Config) doubts() []conf.Problem {
 			ps = append(ps, conf.Problem{Path: "origins." + name, Reason: "no route uses this origin"})
 		}
 	}
-	if !c.Redis.URL.Empty() {
-		ps = append(ps, conf.Problem{Path: "redis.url", Reason: "this version makes no use of Redis"})
-	}
 	if c.Cache.Pinned != (cache.Memory{}) {
 		ps = append(ps, conf.Problem{Path: "cache.pinned", Reason: "this version plans no objects; what is kept for them is lost to the others"})
 	}

@@ -5,12 +5,13 @@ package configs
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/tzero-edge/tzero/cache"
+	"github.com/tzero-edge/tzero/cache/l2"
 	"github.com/tzero-edge/tzero/configs/strict"
 	"github.com/tzero-edge/tzero/internal/conf"
+	"github.com/tzero-edge/tzero/internal/redis"
 	"github.com/tzero-edge/tzero/proxy/admin"
 	"github.com/tzero-edge/tzero/proxy/decisionlog"
 	"github.com/tzero-edge/tzero/proxy/encode"
@@ -27,10 +28,11 @@ type Config struct {
 	Listeners   []listen.Config          `yaml:"listeners" restart:"address" doc:"Where clients connect."`
 	StateDir    string                   `yaml:"state_dir" restart:"true" doc:"Directory for what outlives the process: the admin socket, later the journal. Empty: the one that systemd gives ($STATE_DIRECTORY), else /var/lib/tzero for root, else ~/.local/state/tzero."`
 	Admin       admin.Config             `yaml:"admin" restart:"address,token,public_reads,hosts" doc:"The server for operators: metrics, status, health, reload."`
-	Redis       Redis                    `yaml:"redis" restart:"url" doc:"The Redis that several gateways share."`
+	Redis       redis.Config             `yaml:"redis" restart:"true" doc:"The Redis that several gateways share: what one of them fetches answers all, a page that nobody has is fetched by one, and a purge reaches everybody. Without it a gateway stands alone."`
+	Shared      l2.Config                `yaml:"shared" restart:"true" doc:"What is kept in Redis for all gateways."`
 	Origins     map[string]origin.Config `yaml:"origins" doc:"The apps behind the gateway, by a name of your choice."`
 	Routes      []Route                  `yaml:"routes" doc:"Which request goes where; the most specific one takes it, whatever the order. With a single origin and no routes, everything goes there."`
-	Cache       cache.Config             `yaml:"cache" restart:"memory,max_object" doc:"The store in memory. What is stored, and for how long, is each route's cache section."`
+	Cache       cache.Config             `yaml:"cache" restart:"memory,max_object,jitter" doc:"The store in memory. What is stored, and for how long, is each route's cache section."`
 	Compression encode.Config            `yaml:"compression" doc:"Compression of answers for clients that ask for it. A route can switch it off."`
 	Clients     headers.Config           `yaml:"clients" doc:"Whose word about a client's address and scheme is believed."`
 	Limits      listen.Limits            `yaml:"limits" doc:"What clients can make the gateway hold."`
@@ -43,11 +45,6 @@ type Config struct {
 type Route struct {
 	route.Config `yaml:",inline"`
 	Cache        cache.RouteConfig `yaml:"cache" doc:"What of this route is stored, and for how long."`
-}
-
-// Redis is kept here until the gateway has a use for it.
-type Redis struct {
-	URL conf.Secret `yaml:"url" doc:"Address with credentials, as redis://:password@host:6379/0 or rediss:// for TLS. This version makes no use of it and warns when it is set."`
 }
 
 // Logging is the process's own log and the decision log.
@@ -68,6 +65,8 @@ func Default() Config {
 	return Config{
 		Listeners:   []listen.Config{listen.Default()},
 		Admin:       admin.Default(),
+		Redis:       redis.Default(),
+		Shared:      l2.Default(),
 		Cache:       cache.Default(),
 		Compression: encode.Default(),
 		Clients:     headers.Default(),
@@ -100,6 +99,7 @@ func (c *Config) parts() []conf.Problem {
 	}
 	ps = append(ps, conf.Under("admin", c.Admin.Validate())...)
 	ps = append(ps, conf.Under("redis", c.Redis.Validate())...)
+	ps = append(ps, conf.Under("shared", c.Shared.Validate())...)
 	ps = append(ps, conf.Under("cache", c.Cache.Validate())...)
 	ps = append(ps, conf.Under("compression", c.Compression.Validate())...)
 	ps = append(ps, conf.Under("clients", c.Clients.Validate())...)
@@ -115,19 +115,6 @@ func (r *Route) parts() []conf.Problem {
 	ps := conf.Under("cache", r.Cache.Validate())
 	ps = append(ps, conf.Under("request_headers", request.Validate(headers.Request))...)
 	return append(ps, conf.Under("response_headers", response.Validate(headers.Response))...)
-}
-
-// Validate checks the form of the address; the value itself is never shown.
-func (r Redis) Validate() []conf.Problem {
-	if r.URL.Empty() {
-		return nil
-	}
-	for _, scheme := range []string{"redis://", "rediss://", "unix://"} {
-		if strings.HasPrefix(r.URL.Reveal(), scheme) {
-			return nil
-		}
-	}
-	return []conf.Problem{{Path: "url", Reason: "is not an address of Redis; write it as redis://host:6379, rediss://host:6379 or unix:///path"}}
 }
 
 // Validate checks the shutdown's times.

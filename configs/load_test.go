@@ -122,7 +122,7 @@ func TestOverrides(t *testing.T) {
 	if strings.Contains(effective, "hunter2") {
 		t.Error("a password shows")
 	}
-	if len(l.Warnings) != 1 || l.Warnings[0].String() != "environment TZERO_REDIS: redis.url: this version makes no use of Redis" {
+	if len(l.Warnings) != 0 {
 		t.Errorf("%v", l.Warnings)
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/tzero-edge/tzero/cache"
 	"github.com/tzero-edge/tzero/cache/l1"
+	"github.com/tzero-edge/tzero/cache/purge"
 	"github.com/tzero-edge/tzero/configs"
 	"github.com/tzero-edge/tzero/internal/collector"
 	"github.com/tzero-edge/tzero/proxy"
@@ -34,6 +35,7 @@ type services struct {
 	level   *slog.LevelVar
 
 	cache     *cache.Cache
+	cluster   *cluster // nil without Redis
 	pools     *origin.Pools
 	tunnels   *tunnel.Registry
 	metrics   *metrics.Metrics
@@ -79,6 +81,7 @@ func newServices(in configs.Input, l *configs.Loaded, stderr io.Writer) (*servic
 	s.admin = admin.New(c.Admin, admin.Deps{
 		Status: func() any { return s.status() }, Ready: s.ready, Metrics: s.metrics.Handler(),
 		Reload: func(ctx context.Context) (any, error) { return s.reloader.Reload(ctx, "admin") },
+		Purge:  func(ctx context.Context, r purge.Request) (any, error) { return s.purge(ctx, r) },
 	}, s.log)
 	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the state directory: %w; choose another one with --state-dir", err)
@@ -101,6 +104,11 @@ func (s *services) open(c *configs.Config) error {
 		return fmt.Errorf("cannot set up the cache: %w", err)
 	}
 	s.cache = cache.New(c.Cache, tier)
+	if c.Redis.Enabled() {
+		if s.cluster, err = openCluster(c, s.cache, s.generationNumber, s.log); err != nil {
+			return err
+		}
+	}
 	s.pools = origin.New(origin.Options{Log: s.log})
 	s.tunnels = tunnel.New(c.Tunnels)
 	return nil
@@ -157,6 +165,12 @@ func (s *services) run(ctx context.Context, sighup <-chan os.Signal) error {
 	own("decision log", s.decisions.Run)
 	own("compressed copies", s.edge.Copyist().Run)
 	own("admin server", s.admin.Run)
+	if s.cluster != nil {
+		own("shared tier", s.cluster.tier.Run)
+		own("leases", s.cluster.leases.Run)
+		own("purge bus", s.cluster.bus.Run)
+		own("nodes", s.cluster.nodes.Run)
+	}
 	own("reloader", func(ctx context.Context) error { return s.reloader.Run(ctx, sighup) })
 
 	err := s.serve(serving)
@@ -167,6 +181,9 @@ func (s *services) run(ctx context.Context, sighup <-chan os.Signal) error {
 	defer cancel()
 	if err := s.cache.Close(grace); err != nil {
 		s.log.Warn("fills were cut", "error", err)
+	}
+	if s.cluster != nil {
+		err = errors.Join(err, s.cluster.redis.Close())
 	}
 	return err
 }

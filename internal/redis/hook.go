@@ -20,7 +20,7 @@ var ErrOpen = errors.New("redis has not answered lately: not asked")
 // through every second to see whether Redis is back.
 const (
 	breakerWindow   = 5 * time.Second
-	breakerLeast    = 5  // commands in the window, before anything is concluded
+	breakerLeast    = 5   // commands in the window, before anything is concluded
 	breakerFailures = 0.5 // of them
 	breakerDelay    = time.Second
 )
@@ -119,7 +119,7 @@ func outcomeOf(ctx context.Context, err error) outcome {
 	switch {
 	case err == nil:
 		return outcomeOK
-	case errors.Is(err, redis.Nil):
+	case errors.Is(err, redis.Nil), strings.HasPrefix(err.Error(), "NOSCRIPT "): // the script is sent next
 		return outcomeNil
 	case errors.Is(ctx.Err(), context.Canceled):
 		return outcomeCanceled

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -29,7 +30,7 @@ type Node struct {
 const (
 	beatEvery  = time.Second
 	aliveFor   = 3500 * time.Millisecond
-	forgetMS   = 10 * 60 * 1000
+	forgetMS   = 60 * 1000 // by then a node that is cut off serves nothing without asking the origin
 	maxNodes   = 1000
 	maxNodeLen = 1024
 )
@@ -42,11 +43,13 @@ type Nodes struct {
 	client redis.UniversalClient
 	key    string
 	self   func() Node
+	known  atomic.Pointer[[]Node]
+	soon   chan struct{}
 }
 
 // NewNodes returns the registry for a node that describes itself; self is asked at every beat.
 func NewNodes(r *Redis, self func() Node) *Nodes {
-	return &Nodes{client: r.Client(Bus), key: r.Keys().Nodes(), self: self}
+	return &Nodes{client: r.Client(Bus), key: r.Keys().Nodes(), self: self, soon: make(chan struct{}, 1)}
 }
 
 // beat notes a node with the time by Redis' own clock, and forgets those that have not been heard of for long.
@@ -77,14 +80,35 @@ func (n *Nodes) Beat(ctx context.Context) error {
 // Run beats until ctx ends, and then signs off.
 func (n *Nodes) Run(ctx context.Context) error {
 	for {
-		_ = n.Beat(ctx) // counted; the others see that nothing comes
+		if n.Beat(ctx) == nil { // otherwise it is counted, and the others see that nothing comes
+			if all, err := n.List(ctx); err == nil {
+				n.known.Store(&all)
+			}
+		}
 		select {
 		case <-ctx.Done():
 			n.client.HDel(context.WithoutCancel(ctx), n.key, n.self().ID)
 			return nil
+		case <-n.soon:
 		case <-time.After(beatEvery*3/4 + rand.N(beatEvery/2)):
 		}
 	}
+}
+
+// Soon has Run say at once how things stand, because something has changed.
+func (n *Nodes) Soon() {
+	select {
+	case n.soon <- struct{}{}:
+	default:
+	}
+}
+
+// Known returns the nodes that were listed last, without asking anybody.
+func (n *Nodes) Known() []Node {
+	if all := n.known.Load(); all != nil {
+		return *all
+	}
+	return nil
 }
 
 // list returns the time and all nodes.
@@ -95,7 +119,7 @@ local all = redis.call('HGETALL', KEYS[1])
 for i = 1, math.min(#all, tonumber(ARGV[1])) do out[#out + 1] = all[i] end
 return out`)
 
-// List returns the nodes that were heard of in the last minutes, by host and id.
+// List returns the nodes that were heard of in the last minute, by host and id.
 func (n *Nodes) List(ctx context.Context) ([]Node, error) {
 	got, err := list.Run(ctx, n.client, []string{n.key}, 2*maxNodes).StringSlice()
 	if err != nil {

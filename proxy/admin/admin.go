@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/net/netutil"
+
+	"github.com/tzero-edge/tzero/cache/purge"
 )
 
 // Deps are what the server asks. All are called concurrently; a nil one answers 501.
@@ -23,6 +25,8 @@ type Deps struct {
 	Ready func() (ok bool, reasons []string)
 	// Reload loads the configuration again and returns what to tell, or why nothing changed.
 	Reload func(ctx context.Context) (any, error)
+	// Purge purges, and returns what to tell.
+	Purge func(ctx context.Context, r purge.Request) (any, error)
 	// Metrics answers scrapes.
 	Metrics http.Handler
 }
@@ -35,6 +39,7 @@ const (
 	idleTimeout   = time.Minute
 	maxHeader     = 16 << 10
 	maxBody       = 4 << 10
+	maxPurge      = 1 << 20
 	maxConns      = 256
 	grace         = 2 * time.Second
 )

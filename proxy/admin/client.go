@@ -37,27 +37,32 @@ func Dial(stateDir string) *Client {
 // Reload has the configuration loaded again and returns what the gateway tells as JSON. When the file
 // was refused, the error is the gateway's own text.
 func (c *Client) Reload(ctx context.Context) (json.RawMessage, error) {
-	return c.call(ctx, http.MethodPost, "/reload")
+	return c.call(ctx, http.MethodPost, "/reload", nil)
+}
+
+// Purge has stored pages purged; r is the request as JSON.
+func (c *Client) Purge(ctx context.Context, r []byte) (json.RawMessage, error) {
+	return c.call(ctx, http.MethodPost, "/purge", r)
 }
 
 // Status returns what /status shows.
 func (c *Client) Status(ctx context.Context) (json.RawMessage, error) {
-	return c.call(ctx, http.MethodGet, "/status")
+	return c.call(ctx, http.MethodGet, "/status", nil)
 }
 
 // Metrics returns what /metrics shows, in the text format.
 func (c *Client) Metrics(ctx context.Context) ([]byte, error) {
-	return c.call(ctx, http.MethodGet, "/metrics")
+	return c.call(ctx, http.MethodGet, "/metrics", nil)
 }
 
 // Ready returns nil when the gateway is ready, otherwise an error that says why not.
 func (c *Client) Ready(ctx context.Context) error {
-	_, err := c.call(ctx, http.MethodGet, "/readyz")
+	_, err := c.call(ctx, http.MethodGet, "/readyz", nil)
 	return err
 }
 
-func (c *Client) call(ctx context.Context, method, path string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, "http://tzero"+path, nil)
+func (c *Client) call(ctx context.Context, method, path string, body []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://tzero"+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("cannot ask tzero for %s: %w", path, err)
 	}
@@ -66,7 +71,7 @@ func (c *Client) call(ctx context.Context, method, path string) ([]byte, error) 
 		return nil, c.unreachable(err)
 	}
 	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	body, err = io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
 		return nil, fmt.Errorf("cannot read tzero's answer to %s: %w", path, err)
 	}

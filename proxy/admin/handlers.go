@@ -5,8 +5,11 @@ import (
 	"embed"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
+
+	"github.com/tzero-edge/tzero/cache/purge"
 )
 
 //go:embed dashboard
@@ -20,6 +23,7 @@ func (s *Server) routes() http.Handler {
 	mux.Handle("/status", only("GET, HEAD", s.status))
 	mux.Handle("/metrics", only("GET, HEAD", s.metrics))
 	mux.Handle("/reload", only("POST", s.reload))
+	mux.Handle("/purge", only("POST", s.purge))
 	page := func(path, file, contentType string) {
 		mux.Handle(path, only("GET, HEAD", func(w http.ResponseWriter, r *http.Request) {
 			body, err := dashboard.ReadFile("dashboard/" + file)
@@ -35,7 +39,7 @@ func (s *Server) routes() http.Handler {
 	page("/dashboard.css", "dashboard.css", "text/css; charset=utf-8")
 	page("/dashboard.js", "dashboard.js", "text/javascript; charset=utf-8")
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		refuse(w, http.StatusNotFound, "nothing here; there are / /status /metrics /healthz /readyz and POST /reload")
+		refuse(w, http.StatusNotFound, "nothing here; there are / /status /metrics /healthz /readyz and POST /reload /purge")
 	})
 	return mux
 }
@@ -115,6 +119,32 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 	default:
 		answer(w, http.StatusOK, told)
 	}
+}
+
+// purge goes on when the client leaves: a deploy that loses its connection has purged all the same.
+func (s *Server) purge(w http.ResponseWriter, r *http.Request) {
+	if s.deps.Purge == nil {
+		missing(w)
+		return
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		refuse(w, http.StatusRequestEntityTooLarge, "cannot read the purge: it has more than 1 MiB")
+		return
+	}
+	asked, err := purge.ReadRequest(body)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), reloadTimeout)
+	defer cancel()
+	told, err := s.deps.Purge(ctx, asked)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	answer(w, http.StatusOK, told)
 }
 
 func missing(w http.ResponseWriter) {

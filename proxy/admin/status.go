@@ -22,6 +22,7 @@ type Status struct {
 	Routes      []Route      `json:"routes"`
 	Origins     []Origin     `json:"origins"`
 	Cache       *Cache       `json:"cache,omitempty"`
+	Cluster     *Cluster     `json:"cluster,omitempty"`
 	Tunnels     *Tunnels     `json:"tunnels,omitempty"`
 	DecisionLog *DecisionLog `json:"decision_log,omitempty"`
 	Traffic     *Traffic     `json:"traffic,omitempty"`
@@ -92,6 +93,41 @@ type Cache struct {
 	PinnedBytes    int64  `json:"pinned_bytes"`
 	PinnedCapacity int64  `json:"pinned_capacity"`
 	WritesDelayed  uint64 `json:"writes_delayed"` // because their client writes too often
+}
+
+// Cluster is this gateway among those that share a Redis.
+type Cluster struct {
+	Node   string            `json:"node"`
+	Epoch  uint64            `json:"epoch"`   // the last purge
+	Ready  bool              `json:"ready"`   // it knows of all purges, and so uses what others stored
+	CutOff bool              `json:"cut_off"` // it does not hear of purges
+	Redis  map[string]string `json:"redis"`   // by purpose: used, or not answering
+	Hits   uint64            `json:"hits"`    // misses here that what another gateway stored has answered
+	Waited uint64            `json:"waited"`  // for another gateway's fetch
+	Nodes  []Node            `json:"nodes"`
+}
+
+// Node is a gateway among those that share a Redis.
+type Node struct {
+	ID         string  `json:"node"`
+	Host       string  `json:"host"`
+	Version    string  `json:"version,omitempty"`
+	Generation uint64  `json:"generation,omitempty"`
+	Epoch      uint64  `json:"epoch"`
+	Alive      bool    `json:"alive"`
+	SeenS      float64 `json:"seen_s"` // so long ago
+}
+
+// Purged is the answer to a purge.
+type Purged struct {
+	Epoch        uint64  `json:"epoch"` // the purge's number
+	Soft         bool    `json:"soft"`
+	Targets      int     `json:"targets"`
+	TookMS       float64 `json:"took_ms"`
+	Acknowledged []Node  `json:"acknowledged"`
+	Missing      []Node  `json:"missing,omitempty"` // alive a moment ago, and has not acknowledged
+	Lost         []Node  `json:"lost,omitempty"`    // not heard of for longer: cut off or gone
+	Warning      string  `json:"warning,omitempty"`
 }
 
 // Tunnels are the upgraded connections.

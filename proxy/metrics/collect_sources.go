@@ -47,6 +47,19 @@ func describe() map[string]*prometheus.Desc {
 	add("cache_stored_total", "Objects accepted for storing.")
 	add("cache_lost_total", "Objects that the cache did not keep, by cause.", "cause")
 
+	out["redis_commands_total"] = prometheus.NewDesc("redis_commands_total", "Commands sent to Redis, or not sent because it does not answer (open), by outcome.", []string{"command", "outcome"}, nil)
+	add("redis_open", "1 while Redis does not answer and is not asked, by what for.", "purpose")
+	add("shared_lookups_total", "Names looked up in Redis, by result.", "result")
+	add("shared_puts_total", "Responses offered to Redis, by result.", "result")
+	add("shared_bytes_total", "Bytes of responses read from Redis (in), written (out), and spared by compression (saved).", "direction")
+	add("shared_queue_bytes", "Bytes of responses that wait to be written to Redis.")
+	add("leases_total", "Leases among gateways asked for, by verdict.", "verdict")
+	add("lease_waits_total", "Waits for other gateways' fills, by how they ended.", "end")
+	add("leases_held", "Leases that this gateway holds.")
+	add("leases_waiting", "Fills of other gateways that this one waits for.")
+	add("purge_epoch", "Number of the last purge that this gateway has applied.")
+	add("purge_cut_off", "1 while this gateway does not hear of purges.")
+
 	add("origin_target_state", "1 for the state that the target is in.", "origin", "target", "state")
 	add("origin_target_in_flight", "Requests that hold a connection to the target.", "origin", "target")
 	add("origin_target_queued", "Requests that wait for a connection to the target.", "origin", "target")
@@ -114,6 +127,9 @@ func (c *sourceCollector) Collect(ch chan<- prometheus.Metric) {
 	if c.sources.Tunnels != nil {
 		x.tunnels(c.sources.Tunnels())
 	}
+	if c.sources.Shared != nil {
+		x.shared(c.sources.Shared())
+	}
 	if c.sources.DecisionLog != nil {
 		x.log(c.sources.DecisionLog())
 	}
@@ -176,6 +192,25 @@ func (x export) cache(s CacheStats) {
 	x.count("cache_lost_total", s.Rejected, "rejected")
 	x.count("cache_lost_total", s.Evicted, "evicted")
 	x.count("cache_lost_total", s.TooLarge, "too-large")
+}
+
+func (x export) shared(s SharedStats) {
+	for _, c := range s.Commands {
+		x.count("redis_commands_total", c.N, c.Command, c.Outcome)
+	}
+	for purpose, open := range s.Open {
+		x.gauge("redis_open", oneIf(open), purpose)
+	}
+	x.counts("shared_lookups_total", s.Lookups)
+	x.counts("shared_puts_total", s.Puts)
+	x.counts("shared_bytes_total", map[string]uint64{"in": s.In, "out": s.Out, "saved": s.Saved})
+	x.gauge("shared_queue_bytes", float64(s.Queued))
+	x.counts("leases_total", s.Leases)
+	x.counts("lease_waits_total", s.Waits)
+	x.gauge("leases_held", float64(s.Held))
+	x.gauge("leases_waiting", float64(s.Waiting))
+	x.gauge("purge_epoch", float64(s.Epoch))
+	x.gauge("purge_cut_off", oneIf(s.CutOff))
 }
 
 func (x export) target(t TargetStats) {

@@ -19,7 +19,7 @@ const page = "../../docs/reference/metrics.md"
 const pageHead = `# Metrics
 
 What ` + "`/metrics`" + ` on the admin server says, for Prometheus. What ends in ` + "`_total`" + ` only grows while the process lives; times are in seconds, sizes in bytes.
-The label ` + "`reason`" + ` has the words of [the reasons](reasons.md), ` + "`class`" + ` is the status class, and ` + "`cache`" + ` what the cache had to do with the answer: ` + "`hit`, `stale`,\n`revalidated`, `collapsed`, `miss`, `bypass`, `none`" + `. The metrics of Go and of the process come on top. Generated from the code.
+The label ` + "`reason`" + ` has the words of [the reasons](reasons.md), ` + "`class`" + ` is the status class, and ` + "`cache`" + ` what the cache had to do with the answer: ` + "`hit`, `shared`, `stale`,\n`revalidated`, `collapsed`, `miss`, `bypass`, `none`" + `. The metrics of Go and of the process come on top. Generated from the code.
 
 | metric | labels | meaning |
 |---|---|---|

@@ -11,6 +11,7 @@ type Sources struct {
 	Tunnels     func() TunnelStats
 	Reload      func() ReloadStats
 	DecisionLog func() LogStats
+	Shared      func() SharedStats
 	// Violations counts broken invariants of the journey by the invariant's name; all should stay 0.
 	Violations func() map[string]uint64
 }
@@ -41,6 +42,27 @@ type CacheStats struct {
 	Refreshes       uint64 // background refreshes begun
 	Delayed         uint64 // writes whose effect was delayed, because their client writes too often
 	Laggards        uint64 // readers cut because they fell behind a fill too large to keep
+}
+
+// SharedStats is what is shared with other gateways. The words of its maps are small closed sets.
+type SharedStats struct {
+	Commands       []CommandCount
+	Open           map[string]bool   // by purpose: Redis does not answer, and is not asked
+	Lookups        map[string]uint64 // names looked up in Redis, by result
+	Puts           map[string]uint64 // responses offered to Redis, by result
+	In, Out, Saved uint64            // bytes read, written, and spared by compression
+	Queued         int64             // bytes that wait to be written
+	Leases         map[string]uint64 // asked for, by verdict
+	Waits          map[string]uint64 // for other gateways' fills, by how they ended
+	Held, Waiting  int64             // leases, now
+	Epoch          uint64            // the last purge
+	CutOff         bool              // purges are not heard of
+}
+
+// CommandCount is how often a command of Redis ended in one way.
+type CommandCount struct {
+	Command, Outcome string
+	N                uint64
 }
 
 // TargetStats is one address in an origin's pool.
