@@ -23,7 +23,7 @@ BENCHTIME ?= 100ms
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 
-.PHONY: help run build test e2e endurance churn crowd bench microbench conformance lint fuzz deps docs clean
+.PHONY: help run build test e2e endurance churn crowd cluster faults soak bench microbench conformance lint fuzz deps docs clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,16 @@ endurance: build ## Run the endurance scenarios in full size, about 4 minutes, a
 # As above: the binary that is shipped, and no race detector in it.
 crowd: build ## Let 1,000 clients ask for one object in many ways, about 2 minutes, and write docs/crowd.md.
 	TZERO_BINARY=$(CURDIR)/$(BIN) $(GO) test -count=1 -v -timeout 15m ./cmd/tzero/e2e/crowd -args -full -write
+
+# As above. The table of one fetch, of purges, and of Redis itself failing.
+cluster: build ## Let three gateways that share a Redis act as one, about 6 minutes, and write docs/cluster.md.
+	TZERO_BINARY=$(CURDIR)/$(BIN) $(GO) test -count=1 -v -timeout 20m -run 'TestOneFetch' ./cmd/tzero/e2e/cluster -args -full -write
+
+faults: build ## Have Redis fail in every way under load, about 10 minutes, and write docs/faults.md.
+	TZERO_BINARY=$(CURDIR)/$(BIN) $(GO) test -count=1 -v -timeout 30m -run 'TestFaults' ./cmd/tzero/e2e/cluster -args -full -write
+
+soak: build ## An hour of churn over three gateways in 5 minutes: what grows, and what does not. Writes docs/soak.md.
+	TZERO_BINARY=$(CURDIR)/$(BIN) $(GO) test -count=1 -v -timeout 20m -run 'TestSoak' ./cmd/tzero/e2e/cluster -args -full -write
 
 churn: deps ## An hour of churn in the cache's memory in 3 minutes, with the race detector and without. Writes docs/churn.md.
 	CGO_ENABLED=1 $(GO) test -race -count=1 -v -timeout 15m ./cmd/tzero/e2e/churn -args -full -write
