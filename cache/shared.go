@@ -2,8 +2,12 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"time"
 )
+
+// ErrLate says that a tier which answers did not do so in time. What it has is not known, but who fills can be agreed on.
+var ErrLate = errors.New("the shared tier did not answer in time")
 
 // Shared is the tier that several processes have together, and the leases on what one of them fills for all. It keeps
 // objects as they are in this process's memory: ages travel as ages, so that the clocks need not agree. Every method is
@@ -11,7 +15,8 @@ import (
 // safe for concurrent use.
 type Shared interface {
 	// Get reads what lies under names, full keys of one primary key, in one exchange: the primary key itself first, where
-	// a response or a vary record may stand. err says that nothing is known; the caller goes on without this tier.
+	// a response or a vary record may stand. err says that nothing is known; the caller goes on without this tier, unless
+	// it is ErrLate: the tier is there, and this one answer was not in time.
 	Get(ctx context.Context, primary []byte, names [][]byte, now time.Time) ([]Found, error)
 	// Put stores a response later, and then ends its lease. It never waits: false where too much waits already; the
 	// lease is ended then, too.

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/tzero-edge/tzero/cache/key"
@@ -38,6 +39,9 @@ func (c *Cache) Share(s Sharing) { c.sharing = &s }
 // maxRounds bounds how often a miss looks into the shared tier: a tier that changes under every look is no help.
 const maxRounds = 8
 
+// again is the pause before a miss that has waited for another's fill asks once more, where it could not hear of the end.
+const again = 50 * time.Millisecond
+
 // leadShared is what the one of this process does who fills: found says that the response was there already.
 func (c *Cache) leadShared(q *Request, res *Result, run func() (*Fill, error)) (f *Fill, found bool, err error) {
 	s := c.sharing
@@ -47,6 +51,7 @@ func (c *Cache) leadShared(q *Request, res *Result, run func() (*Fill, error)) (
 	}
 	ctx, cancel := context.WithTimeout(c.life, s.Wait)
 	defer cancel()
+	waited := false
 	for range maxRounds {
 		found, err := c.lookShared(ctx, q, res)
 		if found.Exists() {
@@ -55,7 +60,7 @@ func (c *Cache) leadShared(q *Request, res *Result, run func() (*Fill, error)) (
 			w.shared = true
 			return w, true, nil
 		}
-		if err != nil || res.Partial {
+		if err != nil && !errors.Is(err, ErrLate) || res.Partial {
 			break
 		}
 		ask := LeaseAsk{Primary: q.primaryKey(), Full: q.withSuffix(res.record), Seen: res.seen, Class: uint8(q.class())}
@@ -66,10 +71,15 @@ func (c *Cache) leadShared(q *Request, res *Result, run func() (*Fill, error)) (
 			return f, false, err
 		case LeaseTaken:
 			c.count.add(countAwaited)
+			waited = true
 			s.Leases.Await(ctx, ask.clone())
 		case LeaseUncacheable:
 			c.marks.set(res.mark(q.hash), q.class(), markUncacheable, c.now())
 			return &Fill{c: c, class: q.class(), state: Uncacheable, reason: BypassUncacheable}, true, nil
+		}
+		if verdict == LeaseAway && waited && ctx.Err() == nil { // for whom another fetched, and who waited for it, one more moment
+			time.Sleep(again)
+			continue
 		}
 		if verdict == LeaseTooLarge || verdict == LeaseAway || ctx.Err() != nil {
 			break

@@ -24,6 +24,7 @@ type Tier struct {
 	codec         *codec
 	node          string
 	random        func() uint64
+	there         func() bool
 	most          int64 // of a value, in bytes
 
 	queues [workers]chan job
@@ -42,6 +43,7 @@ type Options struct {
 	Node          string        // id of this process
 	MaxBody       int64         // no longer body is taken from Redis, in bytes
 	Random        func() uint64 // safe for concurrent use
+	There         func() bool   // reports whether Redis has answered lately
 }
 
 // New returns a tier; Run serves its queues.
@@ -50,7 +52,7 @@ func New(o Options) (*Tier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot set up the compression of shared pages: %w", err)
 	}
-	t := &Tier{reads: o.Reads, writes: o.Writes, keys: o.Keys, config: o.Config, codec: c, node: o.Node, random: o.Random, most: int64(o.Config.MaxObject)}
+	t := &Tier{reads: o.Reads, writes: o.Writes, keys: o.Keys, config: o.Config, codec: c, node: o.Node, random: o.Random, there: o.There, most: int64(o.Config.MaxObject)}
 	for i := range t.queues {
 		t.queues[i] = make(chan job, queueLength)
 	}
@@ -110,6 +112,9 @@ func (t *Tier) Get(ctx context.Context, primary []byte, names [][]byte, now time
 	t.n.gets.Add(uint64(len(names)))
 	if err != nil && !errors.Is(err, redis.Nil) {
 		t.n.errors.Add(1)
+		if tzredis.Late(err) && t.there() {
+			return nil, fmt.Errorf("%w: %w", cache.ErrLate, err)
+		}
 		return nil, err
 	}
 	found := make([]cache.Found, len(names))

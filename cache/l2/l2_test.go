@@ -52,12 +52,12 @@ func start(t testing.TB, url string, o *origin, change func(*cache.RouteConfig))
 	cfg := l2.Default()
 	cfg.MaxObject = 64 << 10
 	tier, err := l2.New(l2.Options{Reads: r.Client(tzredis.Reads), Writes: r.Client(tzredis.Writes), Keys: r.Keys(), Config: cfg,
-		Node: tzredis.NewNodeID(), MaxBody: 8 << 20, Random: rand.Uint64})
+		Node: tzredis.NewNodeID(), MaxBody: 8 << 20, Random: rand.Uint64, There: func() bool { return r.There(tzredis.Reads) }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ls := leases.New(leases.Options{Client: r.Client(tzredis.Leases), Bus: r.Client(tzredis.Bus), Keys: r.Keys(), TTL: time.Second,
-		StampSize: l2.StampSize, Random: rand.Uint64})
+		StampSize: l2.StampSize, Random: rand.Uint64, There: func() bool { return r.There(tzredis.Leases) }})
 	memory, err := l1.New(32<<20, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -76,6 +76,7 @@ func start(t testing.TB, url string, o *origin, change func(*cache.RouteConfig))
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
+	running.Go(func() { _ = r.Run(ctx) })
 	running.Go(func() { _ = tier.Run(ctx) })
 	running.Go(func() { _ = ls.Run(ctx) })
 	n := &node{t: t, c: c, l2: tier, leases: ls, policy: policy, origin: o}

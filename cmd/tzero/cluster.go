@@ -38,6 +38,7 @@ func openCluster(c *configs.Config, store *cache.Cache, generation func() uint64
 	k.tier, err = l2.New(l2.Options{
 		Reads: k.redis.Client(redis.Reads), Writes: k.redis.Client(redis.Writes), Keys: k.redis.Keys(), Config: c.Shared,
 		Node: k.id, MaxBody: int64(c.Cache.MaxObject), Random: rand.Uint64,
+		There: func() bool { return k.redis.There(redis.Reads) },
 	})
 	if err != nil {
 		return nil, err
@@ -45,6 +46,7 @@ func openCluster(c *configs.Config, store *cache.Cache, generation func() uint64
 	k.leases = leases.New(leases.Options{
 		Client: k.redis.Client(redis.Leases), Bus: k.redis.Client(redis.Bus), Keys: k.redis.Keys(),
 		TTL: c.Shared.Lease.D(), StampSize: l2.StampSize, Random: rand.Uint64,
+		There: func() bool { return k.redis.There(redis.Leases) },
 	})
 	host, _ := os.Hostname() // a node without a name still has its id
 	started := time.Now()

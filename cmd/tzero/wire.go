@@ -166,6 +166,7 @@ func (s *services) run(ctx context.Context, sighup <-chan os.Signal) error {
 	own("compressed copies", s.edge.Copyist().Run)
 	own("admin server", s.admin.Run)
 	if s.cluster != nil {
+		own("redis", s.cluster.redis.Run)
 		own("shared tier", s.cluster.tier.Run)
 		own("leases", s.cluster.leases.Run)
 		own("purge bus", s.cluster.bus.Run)

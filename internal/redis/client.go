@@ -72,7 +72,10 @@ func (a *address) options(p Purpose, budget time.Duration) *redis.UniversalOptio
 		Addrs: a.hosts, DB: a.db, Username: a.username, Password: a.password, MasterName: a.master, IsClusterMode: a.kind == cluster,
 		ClientName: "tzero", DisableIdentity: true, Protocol: 2,
 		MaxRetries: -1, DialerRetries: 1, DialTimeout: dial, ReadTimeout: budget, WriteTimeout: budget, ContextTimeoutEnabled: true,
-		PoolTimeout: budget, PoolSize: 32, ConnMaxIdleTime: time.Minute, MaxRedirects: 3,
+		PoolTimeout: budget, PoolSize: 32, ConnMaxIdleTime: 5 * time.Minute, MaxRedirects: 3,
+	}
+	if p != Bus { // a crowd comes in one moment: to connect then would cost the budget
+		o.MinIdleConns = 4
 	}
 	if a.kind == cluster {
 		o.MaxRetries, o.PoolSize = 1, 16 // a retry is how it follows a slot that has moved
@@ -111,6 +114,12 @@ func (r *Redis) Close() error {
 		errs = append(errs, c.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// Late reports whether an error says that Redis did not answer within a budget, rather than that it cannot be reached.
+func Late(err error) bool {
+	var n net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &n) && n.Timeout() || errors.Is(err, redis.ErrPoolTimeout)
 }
 
 // unreachable reports whether an error is the connection's and not an answer.

@@ -38,7 +38,7 @@ type TLS struct {
 // Default is the configuration without a file: no Redis.
 func Default() Config {
 	return Config{
-		ReadBudget: conf.Duration(25 * time.Millisecond), LeaseBudget: conf.Duration(50 * time.Millisecond),
+		ReadBudget: conf.Duration(25 * time.Millisecond), LeaseBudget: conf.Duration(100 * time.Millisecond),
 		WriteBudget: conf.Duration(500 * time.Millisecond), OnPartition: "serve",
 	}
 }

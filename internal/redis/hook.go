@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,14 +18,20 @@ import (
 // ErrOpen is the error of a command that was not sent, because Redis has not answered lately.
 var ErrOpen = errors.New("redis has not answered lately: not asked")
 
-// The breaker: it opens when most commands of the last seconds failed or took longer than the budget, and lets one
-// through every second to see whether Redis is back.
+// The breaker: it opens when most commands of the last seconds failed or took longer than the budget. Whether Redis is
+// back, Run finds out: no request has to wait for that.
 const (
 	breakerWindow   = 5 * time.Second
 	breakerLeast    = 5   // commands in the window, before anything is concluded
 	breakerFailures = 0.5 // of them
 	breakerDelay    = time.Second
+
+	pingEvery = 300 * time.Millisecond
+	lately    = time.Second // so long after its last answer Redis counts as being there
 )
+
+// probing marks the context of what asks whether Redis is back.
+type probing struct{}
 
 // hook stands between a client and the network: budget, breaker, counters.
 type hook struct {
@@ -31,6 +39,7 @@ type hook struct {
 	budget  time.Duration
 	breaker circuitbreaker.CircuitBreaker[any]
 	counts  *counts
+	heard   atomic.Int64 // Unix ms of the last answer in time
 }
 
 func newHook(p Purpose, budget time.Duration, c *counts, log *slog.Logger) *hook {
@@ -67,7 +76,7 @@ func (h *hook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Process
 }
 
 func (h *hook) guard(ctx context.Context, cmds []redis.Cmder, run func(context.Context) error) error {
-	if !h.breaker.TryAcquirePermit() {
+	if !h.lets(ctx) {
 		for _, c := range cmds {
 			c.SetErr(ErrOpen)
 			h.counts.add(c.Name(), outcomeOpen)
@@ -78,7 +87,7 @@ func (h *hook) guard(ctx context.Context, cmds []redis.Cmder, run func(context.C
 	defer cancel()
 	began := time.Now()
 	err := run(bounded)
-	h.judge(ctx, err, time.Since(began))
+	h.judge(ctx, err, began)
 	if len(cmds) == 1 { // the command itself learns of it later
 		h.counts.add(cmds[0].Name(), outcomeOf(ctx, err))
 		return err
@@ -89,13 +98,48 @@ func (h *hook) guard(ctx context.Context, cmds []redis.Cmder, run func(context.C
 	return err
 }
 
+// lets reports whether a command may be sent. While the breaker is not closed, only a probe is, when it is time.
+func (h *hook) lets(ctx context.Context) bool {
+	if ctx.Value(probing{}) == nil && !h.breaker.IsClosed() {
+		return false
+	}
+	return h.breaker.TryAcquirePermit()
+}
+
 // judge tells the breaker. What the caller gave up says nothing about Redis, but the permit has to go back.
-func (h *hook) judge(ctx context.Context, err error, took time.Duration) {
-	if err != nil && unreachable(err) && !errors.Is(ctx.Err(), context.Canceled) || took > h.budget {
+func (h *hook) judge(ctx context.Context, err error, began time.Time) {
+	now := time.Now()
+	if err != nil && unreachable(err) && !errors.Is(ctx.Err(), context.Canceled) || now.Sub(began) > h.budget {
 		h.breaker.RecordFailure()
 		return
 	}
 	h.breaker.RecordSuccess()
+	if err == nil || errors.Is(err, redis.Nil) {
+		h.heard.Store(now.UnixMilli())
+	}
+}
+
+// Run asks, for every purpose, whether Redis is there, until ctx ends. It has to run while the clients are used.
+func (r *Redis) Run(ctx context.Context) error {
+	var all sync.WaitGroup
+	for _, c := range r.clients {
+		all.Go(func() {
+			for probe := context.WithValue(ctx, probing{}, true); ctx.Err() == nil; {
+				c.Ping(probe) // what comes of it, the hook learns
+				select {
+				case <-ctx.Done():
+				case <-time.After(pingEvery*3/4 + rand.N(pingEvery/2)):
+				}
+			}
+		})
+	}
+	all.Wait()
+	return nil
+}
+
+// There reports whether Redis has answered lately for a purpose, and in time.
+func (r *Redis) There(p Purpose) bool {
+	return time.Now().UnixMilli()-r.hooks[p].heard.Load() < lately.Milliseconds()
 }
 
 type outcome uint8
@@ -115,7 +159,6 @@ const (
 var outcomeNames = [numOutcomes]string{"ok", "nil", "timeout", "oom", "readonly", "error", "open", "canceled"}
 
 func outcomeOf(ctx context.Context, err error) outcome {
-	var n net.Error
 	switch {
 	case err == nil:
 		return outcomeOK
@@ -123,7 +166,7 @@ func outcomeOf(ctx context.Context, err error) outcome {
 		return outcomeNil
 	case errors.Is(ctx.Err(), context.Canceled):
 		return outcomeCanceled
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &n) && n.Timeout(), errors.Is(err, redis.ErrPoolTimeout):
+	case Late(err):
 		return outcomeTimeout
 	case strings.HasPrefix(err.Error(), "OOM "):
 		return outcomeOOM

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/tzero-edge/tzero/cache"
+	tzredis "github.com/tzero-edge/tzero/internal/redis"
 )
 
 // The net under the telling: a message can be lost, and a holder that dies tells nothing.
@@ -30,7 +31,7 @@ func (l *Leases) Await(ctx context.Context, a cache.LeaseAsk) {
 	defer l.told.leave(n.channel, end)
 	// What ended before the subscription is seen by this first look.
 	first, err := l.client.Get(ctx, n.lease).Result()
-	if err != nil || !strings.HasPrefix(first, "L") {
+	if l.over(err) || err == nil && !strings.HasPrefix(first, "L") {
 		l.n.polled.Add(1)
 		return
 	}
@@ -43,11 +44,19 @@ func (l *Leases) Await(ctx context.Context, a cache.LeaseAsk) {
 			return
 		case <-time.After(pollEvery + rand.N(pollEvery)):
 		}
-		if v, err := l.client.Get(ctx, n.lease).Result(); err != nil || v != first {
+		switch v, err := l.client.Get(ctx, n.lease).Result(); {
+		case l.over(err), err == nil && first != "" && v != first:
 			l.n.polled.Add(1)
 			return
+		case err == nil:
+			first = v // where the first look was late
 		}
 	}
+}
+
+// over reports whether an error ends the wait: nobody holds the lease, or Redis cannot say.
+func (l *Leases) over(err error) bool {
+	return err != nil && !(tzredis.Late(err) && l.there())
 }
 
 // told hands out what is published about the ends of leases: one connection for all that are waited for.

@@ -37,6 +37,7 @@ type Leases struct {
 	ttl    time.Duration
 	stamp  int
 	random func() uint64
+	there  func() bool
 
 	ends chan ending
 	told *told
@@ -57,12 +58,13 @@ type Options struct {
 	TTL       time.Duration // how long a lease outlives its holder
 	StampSize int           // of the stamp at the beginning of a stored value
 	Random    func() uint64 // safe for concurrent use
+	There     func() bool   // reports whether Redis has answered lately
 }
 
 // New returns them; Run has to run while they are used.
 func New(o Options) *Leases {
 	return &Leases{
-		client: o.Client, keys: o.Keys, ttl: o.TTL, stamp: o.StampSize, random: o.Random,
+		client: o.Client, keys: o.Keys, ttl: o.TTL, stamp: o.StampSize, random: o.Random, there: o.There,
 		ends: make(chan ending, endsLength), told: newTold(o.Bus), held: make(map[*lease]struct{}),
 	}
 }
@@ -119,7 +121,7 @@ func (l *Leases) names(a cache.LeaseAsk) names {
 var acquire = redis.NewScript(`
 if redis.call('GETRANGE', KEYS[3], 0, ARGV[5] - 1) ~= ARGV[3] then return {'changed'} end
 local v = redis.call('GET', KEYS[1])
-if v then
+if v and v ~= ARGV[1] then
   local kind = string.sub(v, 1, 1)
   if kind == 'T' then return {'large'} end
   if kind ~= 'U' then return {'taken'} end
@@ -133,10 +135,19 @@ func (l *Leases) Acquire(ctx context.Context, a cache.LeaseAsk) (cache.LeaseVerd
 	l.n.asked.Add(1)
 	n := l.names(a)
 	token := fmt.Sprintf("L%016x%016x", l.random(), l.random())
-	got, err := acquire.Run(ctx, l.client, []string{n.lease, n.fence, n.object},
-		token, l.ttl.Milliseconds(), a.Seen, 1<<a.Class, l.stamp).StringSlice()
+	try := func() ([]string, error) {
+		return acquire.Run(ctx, l.client, []string{n.lease, n.fence, n.object},
+			token, l.ttl.Milliseconds(), a.Seen, 1<<a.Class, l.stamp).StringSlice()
+	}
+	got, err := try()
+	if tzredis.Late(err) && ctx.Err() == nil && l.there() {
+		got, err = try() // Redis is there, and was late
+	}
 	if err != nil || len(got) == 0 {
 		l.n.away.Add(1)
+		if tzredis.Late(err) { // it may have been granted all the same, and others would wait for nobody
+			(&lease{owner: l, names: n, token: token}).End(cache.EndFailed)
+		}
 		return cache.LeaseAway, nil
 	}
 	switch got[0] {

@@ -35,14 +35,17 @@ func start(t testing.TB, url string) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := New(Options{Client: r.Client(tzredis.Leases), Bus: r.Client(tzredis.Bus), Keys: r.Keys(), TTL: ttl, StampSize: 16, Random: rand.Uint64})
+	l := New(Options{Client: r.Client(tzredis.Leases), Bus: r.Client(tzredis.Bus), Keys: r.Keys(), TTL: ttl, StampSize: 16, Random: rand.Uint64,
+		There: func() bool { return r.There(tzredis.Leases) }})
 	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
+	done := make(chan error, 2)
 	go func() { done <- l.Run(ctx) }()
+	go func() { done <- r.Run(ctx) }()
 	var once sync.Once
 	end := func() {
 		once.Do(func() {
 			stop()
+			<-done
 			<-done
 			r.Close()
 		})

@@ -45,10 +45,12 @@ func start(t testing.TB, url string) *node {
 		Other: func([]byte) { n.others.Add(1) },
 	})
 	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
+	done := make(chan error, 2)
 	go func() { done <- n.Run(ctx) }()
+	go func() { done <- r.Run(ctx) }()
 	n.stop = sync.OnceFunc(func() {
 		stop()
+		<-done
 		<-done
 		r.Close()
 	})

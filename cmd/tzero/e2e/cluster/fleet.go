@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -69,7 +70,6 @@ type ClusterStatus struct {
 	Epoch  uint64 `json:"epoch"`
 	Hits   uint64 `json:"hits"`
 	Waited uint64 `json:"waited"`
-	Redis  map[string]string
 }
 
 // Cluster reads it.
@@ -87,6 +87,27 @@ func (g *Gateway) Cluster(t testing.TB) ClusterStatus {
 		t.Fatalf("cannot read the status: %v", err)
 	}
 	return s.Cluster
+}
+
+// Metric reads one series of /metrics, as it is written there; 0 where there is none.
+func (g *Gateway) Metric(t testing.TB, series string) float64 {
+	t.Helper()
+	res, err := http.Get(g.AdminURL + "/metrics")
+	if err != nil {
+		t.Fatalf("cannot read the metrics: %v", err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatalf("cannot read the metrics: %v", err)
+	}
+	for line := range bytes.Lines(text) {
+		if value, ok := bytes.CutPrefix(line, []byte(series+" ")); ok {
+			n, _ := strconv.ParseFloat(string(bytes.TrimSpace(value)), 64)
+			return n
+		}
+	}
+	return 0
 }
 
 // Answer is what one request got.

@@ -41,13 +41,30 @@ type stage struct {
 	redis  *harness.Redis
 }
 
-func newStage(t *testing.T) *stage {
+func newStage(t *testing.T, at place) *stage {
 	t.Helper()
-	s := &stage{origin: crowd.NewOrigin(t), redis: harness.StartRedis(t)}
-	s.Fleet = cluster.StartFleet(t, s.origin.URL, three, slices.Repeat([]string{s.redis.URL()}, 3)...)
+	s := &stage{origin: crowd.NewOrigin(t)}
+	url, redis := at(t)
+	s.redis = redis
+	s.Fleet = cluster.StartFleet(t, s.origin.URL, three, slices.Repeat([]string{url}, 3)...)
 	s.WaitReady(t)
 	return s
 }
+
+// place starts the Redis of a case; the server itself where there is only one.
+type place func(t *testing.T) (url string, server *harness.Redis)
+
+func single(t *testing.T) (string, *harness.Redis) {
+	r := harness.StartRedis(t)
+	return r.URL(), r
+}
+
+func masters(t *testing.T) (string, *harness.Redis) {
+	url, _ := harness.StartCluster(t)
+	return url, nil
+}
+
+func sentinel(t *testing.T) (string, *harness.Redis) { return harness.StartSentinel(t).URL(), nil }
 
 func ask(path string, content []byte) []crowd.Ask {
 	return slices.Repeat([]crowd.Ask{{Path: path, Content: content}}, size(100, 1000))
@@ -78,8 +95,8 @@ func slowly(w http.ResponseWriter, content []byte, over time.Duration) {
 	}
 }
 
-func onefetchTable() *cluster.Table {
-	return &cluster.Table{Title: "One fetch for the whole cluster", Columns: []string{"what", "clients", "origin asked", "bound", "answered as due", "otherwise",
+func onefetchTable(where string) *cluster.Table {
+	return &cluster.Table{Title: "One fetch for the whole cluster: " + where, Columns: []string{"what", "clients", "origin asked", "bound", "answered as due", "otherwise",
 		"end of the leader's answer", "last answer begins elsewhere", "remarks"}}
 }
 
@@ -118,35 +135,89 @@ func judge(t *testing.T, table *cluster.Table, what string, asked, least, most i
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.3f s", d.Seconds()) }
 
-func TestOneFetch(t *testing.T) {
-	table := onefetchTable()
-	for _, c := range []struct {
-		name string
-		run  func(*testing.T, *cluster.Table)
-	}{
-		{"quick", cold("quick origin", func(w http.ResponseWriter, c []byte) { time.Sleep(300 * time.Millisecond); keep(w, c) }, noise(4000), 1, 1)},
-		{"slow", cold("origin takes 5 s", func(w http.ResponseWriter, c []byte) {
-			time.Sleep(size(1500*time.Millisecond, 5*time.Second))
-			keep(w, c)
-		}, noise(4000), 1, 1)},
-		{"streams", cold("origin streams for 5 s", func(w http.ResponseWriter, c []byte) { slowly(w, c, size(time.Second, 5*time.Second)) }, noise(100000), 1, 1)},
-		{"large", cold("3 MiB, more than is shared", func(w http.ResponseWriter, c []byte) { time.Sleep(300 * time.Millisecond); keep(w, c) }, noise(3<<20), 3, 3)},
-		{"fails", fails},
-		{"private", private},
-		{"vary", varies},
-		{"leader-killed", leaderKilled},
-		{"redis-killed", redisKilled},
-		{"no-redis", noRedis},
-		{"while-stale", whileStale},
-		{"if-error", ifError},
-	} {
-		t.Run(c.name, func(t *testing.T) { c.run(t, table) })
+// scene is a case of one fetch. Those that are anywhere run on every kind of Redis.
+type scene struct {
+	name     string
+	anywhere bool
+	run      func(*testing.T, *cluster.Table, place)
+}
+
+func scenes() []scene {
+	after := func(d time.Duration) func(http.ResponseWriter, []byte) {
+		return func(w http.ResponseWriter, c []byte) { time.Sleep(d); keep(w, c) }
 	}
-	t.Logf("\n%s", table)
-	if *write && !t.Failed() {
-		cluster.WritePage(t, "cluster.md", clusterPreface, table)
+	const quick = 300 * time.Millisecond
+	long, stream := size(1500*time.Millisecond, 5*time.Second), size(time.Second, 5*time.Second)
+	return []scene{
+		{"quick", true, cold("quick origin", after(quick), noise(4000), 1, 1)},
+		{"slow", false, cold(fmt.Sprintf("origin takes %s", long), after(long), noise(4000), 1, 1)},
+		{"streams", false, cold(fmt.Sprintf("origin streams for %s", stream), func(w http.ResponseWriter, c []byte) { slowly(w, c, stream) }, noise(100000), 1, 1)},
+		{"large", false, cold("3 MiB, more than is shared", after(quick), noise(3<<20), 3, 3)},
+		{"fails", false, fails},
+		{"private", true, private},
+		{"vary", true, varies},
+		{"leader-killed", true, leaderKilled},
+		{"redis-killed", false, redisKilled},
+		{"no-redis", false, noRedis},
+		{"while-stale", true, whileStale},
+		{"if-error", true, ifError},
 	}
 }
+
+func TestOneFetch(t *testing.T) {
+	table := onefetchTable("one Redis")
+	for _, c := range scenes() {
+		t.Run(c.name, func(t *testing.T) { c.run(t, table, single) })
+	}
+	t.Logf("\n%s", table)
+	purges := purgeTable("one Redis")
+	for _, c := range purgeScenes() {
+		t.Run(c.name, func(t *testing.T) { c.run(t, purges, single) })
+	}
+	t.Logf("\n%s", purges)
+	tables := []*cluster.Table{table, purges}
+	if *full {
+		tables = append(tables, elsewhere(t, "a Redis Cluster of three masters", masters)...)
+		tables = append(tables, elsewhere(t, "a master and a replica behind Sentinel", sentinel)...)
+	}
+	if *write && !t.Failed() {
+		cluster.WritePage(t, "cluster.md", clusterPreface, tables...)
+	}
+}
+
+// The same on the other kinds of Redis.
+func TestOnCluster(t *testing.T) {
+	if *full {
+		t.Skip("it is part of the whole")
+	}
+	elsewhere(t, "a Redis Cluster of three masters", masters)
+}
+
+func TestBehindSentinel(t *testing.T) {
+	if *full {
+		t.Skip("it is part of the whole")
+	}
+	elsewhere(t, "a master and a replica behind Sentinel", sentinel)
+}
+
+func elsewhere(t *testing.T, name string, at place) []*cluster.Table {
+	table, purges := onefetchTable(name), purgeTable(name)
+	for _, c := range scenes() {
+		if c.anywhere && (*full || !c.slow()) {
+			t.Run(c.name, func(t *testing.T) { c.run(t, table, at) })
+		}
+	}
+	for _, c := range purgeScenes() {
+		if c.anywhere {
+			t.Run(c.name, func(t *testing.T) { c.run(t, purges, at) })
+		}
+	}
+	t.Logf("\n%s\n%s", table, purges)
+	return []*cluster.Table{table, purges}
+}
+
+// slow cases wait for leases to end; on one kind of Redis they do so in every run.
+func (c scene) slow() bool { return c.name == "leader-killed" }
 
 const clusterPreface = `# Three gateways as one
 
@@ -160,9 +231,9 @@ Generated by ` + "`make cluster`" + ` (package cmd/tzero/e2e/cluster), %s. The s
 
 `
 
-func cold(what string, answer func(http.ResponseWriter, []byte), content []byte, least, most int) func(*testing.T, *cluster.Table) {
-	return func(t *testing.T, table *cluster.Table) {
-		s := newStage(t)
+func cold(what string, answer func(http.ResponseWriter, []byte), content []byte, least, most int) func(*testing.T, *cluster.Table, place) {
+	return func(t *testing.T, table *cluster.Table, at place) {
+		s := newStage(t, at)
 		p := s.origin.Page("/cold", func(w http.ResponseWriter, _ *http.Request, _ int) { answer(w, content) })
 		answers := s.Rush(t, ask("/cold", content))
 		judge(t, table, what, s.origin.Count(p).Asked, least, most, answers, "")
@@ -170,8 +241,8 @@ func cold(what string, answer func(http.ResponseWriter, []byte), content []byte,
 }
 
 // A failing origin is asked once by each gateway, one after the other, and hands each crowd its error.
-func fails(t *testing.T, table *cluster.Table) {
-	s := newStage(t)
+func fails(t *testing.T, table *cluster.Table, at place) {
+	s := newStage(t, at)
 	p := s.origin.Page("/fails", func(w http.ResponseWriter, _ *http.Request, _ int) {
 		time.Sleep(300 * time.Millisecond)
 		http.Error(w, "no", 500)
@@ -182,8 +253,8 @@ func fails(t *testing.T, table *cluster.Table) {
 }
 
 // A private answer is everybody's own; the next crowd knows it, and does not queue.
-func private(t *testing.T, table *cluster.Table) {
-	s := newStage(t)
+func private(t *testing.T, table *cluster.Table, at place) {
+	s := newStage(t, at)
 	p := s.origin.Page("/private", func(w http.ResponseWriter, _ *http.Request, _ int) {
 		time.Sleep(200 * time.Millisecond)
 		w.Header().Set("Cache-Control", "private")
@@ -198,8 +269,8 @@ func private(t *testing.T, table *cluster.Table) {
 	judge(t, table, "the next crowd", s.origin.Count(p).Asked-n, n, n, again, "all done after "+seconds(time.Since(began)))
 }
 
-func varies(t *testing.T, table *cluster.Table) {
-	s := newStage(t)
+func varies(t *testing.T, table *cluster.Table, at place) {
+	s := newStage(t, at)
 	p := s.origin.Page("/vary", func(w http.ResponseWriter, r *http.Request, _ int) {
 		time.Sleep(300 * time.Millisecond)
 		w.Header().Set("Vary", "Accept-Language")
@@ -215,8 +286,8 @@ func varies(t *testing.T, table *cluster.Table) {
 }
 
 // The gateway that fetches is killed: one of the others takes over when its lease has ended.
-func leaderKilled(t *testing.T, table *cluster.Table) {
-	s := newStage(t)
+func leaderKilled(t *testing.T, table *cluster.Table, at place) {
+	s := newStage(t, at)
 	content := noise(4000)
 	second := make(chan time.Time, 10)
 	p := s.origin.Page("/killed", func(w http.ResponseWriter, r *http.Request, n int) {
@@ -248,8 +319,8 @@ func leaderKilled(t *testing.T, table *cluster.Table) {
 	judge(t, table, "the leader's process is killed", s.origin.Count(p).Asked, 2, 2, answers, "its successor asks "+seconds(took)+" later; the lease lives 3 s")
 }
 
-func redisKilled(t *testing.T, table *cluster.Table) {
-	s := newStage(t)
+func redisKilled(t *testing.T, table *cluster.Table, at place) {
+	s := newStage(t, at)
 	content := noise(4000)
 	p := s.origin.Page("/redis", func(w http.ResponseWriter, r *http.Request, n int) {
 		time.Sleep(2 * time.Second)
@@ -264,7 +335,7 @@ func redisKilled(t *testing.T, table *cluster.Table) {
 	judge(t, table, "Redis is killed meanwhile", s.origin.Count(p).Asked, 1, 3, answers, "who waits for another gateway fetches for itself")
 }
 
-func noRedis(t *testing.T, table *cluster.Table) {
+func noRedis(t *testing.T, table *cluster.Table, _ place) {
 	s := &stage{origin: crowd.NewOrigin(t)}
 	nowhere := fmt.Sprintf("redis://127.0.0.1:%d", harness.FreePort(t))
 	s.Fleet = cluster.StartFleet(t, s.origin.URL, three, nowhere, nowhere, nowhere)
@@ -278,8 +349,8 @@ func noRedis(t *testing.T, table *cluster.Table) {
 }
 
 // Stale pages at all gateways are renewed by one fetch.
-func whileStale(t *testing.T, table *cluster.Table) {
-	s := newStage(t)
+func whileStale(t *testing.T, table *cluster.Table, at place) {
+	s := newStage(t, at)
 	content := noise(4000)
 	p := s.origin.Page("/stale", func(w http.ResponseWriter, r *http.Request, n int) {
 		time.Sleep(100 * time.Millisecond)
@@ -302,8 +373,8 @@ func whileStale(t *testing.T, table *cluster.Table) {
 }
 
 // A gateway that never had the page answers with another's stale copy when the origin fails.
-func ifError(t *testing.T, table *cluster.Table) {
-	s := newStage(t)
+func ifError(t *testing.T, table *cluster.Table, at place) {
+	s := newStage(t, at)
 	content := noise(4000)
 	p := s.origin.Page("/error", func(w http.ResponseWriter, r *http.Request, n int) {
 		if n > 1 {

@@ -15,8 +15,8 @@ import (
 	"github.com/tzero-edge/tzero/cmd/tzero/e2e/harness"
 )
 
-func purgeTable() *cluster.Table {
-	return &cluster.Table{Title: "Purges", Columns: []string{"what", "objects", "the answer says", "time until no gateway serves any", "remarks"}}
+func purgeTable(where string) *cluster.Table {
+	return &cluster.Table{Title: "Purges: " + where, Columns: []string{"what", "objects", "the answer says", "time until no gateway serves any", "remarks"}}
 }
 
 // shop is an origin of many pages with one tag, whose content tells when it was made.
@@ -69,28 +69,21 @@ func old(t *testing.T, gateways []*cluster.Gateway, pages int, version int64) in
 	return n.Load()
 }
 
-func TestPurge(t *testing.T) {
-	table := purgeTable()
-	for _, c := range []struct {
-		name string
-		run  func(*testing.T, *cluster.Table)
-	}{
-		{"by-tag", purgeByTag},
-		{"cut-off-serve", func(t *testing.T, b *cluster.Table) { cutOff(t, b, "serve") }},
-		{"cut-off-revalidate", func(t *testing.T, b *cluster.Table) { cutOff(t, b, "revalidate") }},
-		{"restarted", restarted},
-		{"writes", writes},
-	} {
-		t.Run(c.name, func(t *testing.T) { c.run(t, table) })
+func purgeScenes() []scene {
+	return []scene{
+		{"by-tag", true, purgeByTag},
+		{"cut-off-serve", false, func(t *testing.T, b *cluster.Table, _ place) { cutOff(t, b, "serve") }},
+		{"cut-off-revalidate", false, func(t *testing.T, b *cluster.Table, _ place) { cutOff(t, b, "revalidate") }},
+		{"restarted", true, restarted},
+		{"writes", true, writes},
 	}
-	t.Logf("\n%s", table)
 }
 
-func purgeByTag(t *testing.T, table *cluster.Table) {
+func purgeByTag(t *testing.T, table *cluster.Table, at place) {
 	pages := size(1000, 10000)
 	s := newShop(t, pages)
-	r := harness.StartRedis(t)
-	f := cluster.StartFleet(t, s.URL, three, slices.Repeat([]string{r.URL()}, 3)...)
+	url, _ := at(t)
+	f := cluster.StartFleet(t, s.URL, three, slices.Repeat([]string{url}, 3)...)
 	f.WaitReady(t)
 	if n := old(t, f.Gateways, pages, 0); n != 0 {
 		t.Fatalf("%d pages are wrong", n)
@@ -200,11 +193,11 @@ func cutOff(t *testing.T, table *cluster.Table, mode string) {
 }
 
 // A gateway that was away while the others purged does not take what was purged from Redis.
-func restarted(t *testing.T, table *cluster.Table) {
+func restarted(t *testing.T, table *cluster.Table, at place) {
 	const pages = 50
 	s := newShop(t, pages)
-	r := harness.StartRedis(t)
-	f := cluster.StartFleet(t, s.URL, three, r.URL(), r.URL())
+	url, _ := at(t)
+	f := cluster.StartFleet(t, s.URL, three, url, url)
 	f.WaitReady(t)
 	old(t, f.Gateways, pages, 0)
 	f.Gateways[1].Kill()
@@ -219,7 +212,7 @@ func restarted(t *testing.T, table *cluster.Table) {
 }
 
 // A write through one gateway makes the page void at all.
-func writes(t *testing.T, table *cluster.Table) {
+func writes(t *testing.T, table *cluster.Table, at place) {
 	s := newShop(t, 0)
 	s.Page("/cart", func(w http.ResponseWriter, r *http.Request, n int) {
 		if r.Method == http.MethodPost {
@@ -230,8 +223,8 @@ func writes(t *testing.T, table *cluster.Table) {
 		w.Header().Set("Cache-Control", "max-age=3600")
 		_, _ = fmt.Fprintf(w, "version %d", s.version.Load())
 	})
-	r := harness.StartRedis(t)
-	f := cluster.StartFleet(t, s.URL, three, slices.Repeat([]string{r.URL()}, 3)...)
+	url, _ := at(t)
+	f := cluster.StartFleet(t, s.URL, three, slices.Repeat([]string{url}, 3)...)
 	f.WaitReady(t)
 	c := cluster.Client(t)
 	for _, g := range f.Gateways {
