@@ -21,7 +21,8 @@ const (
 	longestLife = 7 * 24 * time.Hour
 	leastLife   = time.Second
 	toValidate  = time.Hour // what has a validator is of use that long after its end
-	fenceLife   = 10 * time.Minute
+	fenceLife   = 3 * time.Minute
+	fenced      = fenceLife * 2 / 3 // what took longer may be from before a write whose fence is gone
 )
 
 // job is something to write: a response, or that its page is void.
@@ -126,7 +127,7 @@ return 1`)
 func (t *Tier) put(ctx context.Context, p cache.Put) cache.LeaseEnd {
 	now := time.Now()
 	life := lifeOf(p.Object, now)
-	if life < leastLife {
+	if life < leastLife || p.Object.Resident(now)+p.Object.Took() > fenced {
 		t.n.failed.Add(1)
 		return cache.EndFailed
 	}

@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"fmt"
 	"net/http"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -120,6 +121,18 @@ func purgeByTag(t *testing.T, table *cluster.Table, at place) {
 	table.Row("softly, one page", 1, fmt.Sprintf("%d of 3 acknowledged", len(p.Acknowledged)), "–", fmt.Sprintf("used until it was renewed; the origin was asked %d times", asked))
 	if asked != 1 {
 		t.Errorf("a soft purge of one page asked the origin %d times", asked)
+	}
+	s.version.Store(3)
+	if out, err := exec.Command(harness.Binary(t), "purge", "-c", f.Gateways[0].File, "--tag", "p5").CombinedOutput(); err != nil || strings.Count(string(out), "acknowledged") != 3 {
+		t.Errorf("tzero purge: %v\n%s", err, out)
+	}
+	for _, g := range f.Gateways {
+		if a := g.Get(c, "/p5"); a.Body != "version 3" {
+			t.Errorf("purged by the command, and %q is served", a.Body)
+		}
+	}
+	if out, err := exec.Command(harness.Binary(t), "purge", "-c", f.Gateways[0].File).CombinedOutput(); err == nil || !strings.Contains(string(out), "cannot purge nothing") {
+		t.Errorf("tzero purge without a target: %v\n%s", err, out)
 	}
 	for i, what := range []string{`{"url": "http://launch.example/p3"}`, `{"prefix": "launch.example/p4"}`, `{"all": true}`} {
 		s.version.Store(int64(10 + i))

@@ -15,6 +15,7 @@ type Origin struct {
 	mu    sync.Mutex
 	pages map[string]*Page
 	all   Count // of all pages together
+	other http.HandlerFunc
 }
 
 // Page is what the origin answers under one path. n is 1 for the first request for the path.
@@ -50,6 +51,23 @@ func (o *Origin) Page(path string, answer func(w http.ResponseWriter, r *http.Re
 	defer o.mu.Unlock()
 	o.pages[path] = p
 	return p
+}
+
+// Else says what is answered under all other paths.
+func (o *Origin) Else(answer http.HandlerFunc) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.other = answer
+}
+
+func (o *Origin) elsewhere(w http.ResponseWriter, r *http.Request) {
+	o.mu.Lock()
+	other := o.other
+	o.mu.Unlock()
+	if other == nil {
+		other = http.NotFound
+	}
+	other(w, r)
 }
 
 // Asked is closed when the first request for the page is there.
@@ -105,7 +123,7 @@ func (o *Origin) gathered(p *Page) {
 func (o *Origin) serve(w http.ResponseWriter, r *http.Request) {
 	p, n := o.enter(r)
 	if p == nil {
-		http.NotFound(w, r)
+		o.elsewhere(w, r)
 		return
 	}
 	defer o.leave(p)
