@@ -378,7 +378,7 @@ func ifError(t *testing.T, table *cluster.Table, at place) {
 	content := noise(4000)
 	p := s.origin.Page("/error", func(w http.ResponseWriter, r *http.Request, n int) {
 		if n > 1 {
-			http.Error(w, "no", 503)
+			http.Error(w, "no", http.StatusServiceUnavailable)
 			return
 		}
 		w.Header().Set("Cache-Control", "max-age=1, stale-if-error=60")
