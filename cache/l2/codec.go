@@ -50,7 +50,8 @@ func newCodec(above int, mostBody int64) (*codec, error) {
 	if err != nil {
 		return nil, err
 	}
-	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxMemory(uint64(max(mostBody, 1<<20))))
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxMemory(uint64(max(mostBody, 1<<20))),
+		zstd.WithDecodeAllCapLimit(true)) // no more than the value says it has
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +145,7 @@ func AppendWritten(dst []byte, w Written) []byte {
 	var node [nodeSize]byte
 	copy(node[:], w.Node)
 	dst = append(dst, node[:]...)
-	dst = binary.LittleEndian.AppendUint32(dst, uint32(min(w.Wait, mostWait).Milliseconds()))
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(max(0, min(w.Wait, mostWait)).Milliseconds()))
 	return append(dst, w.Primary...)
 }
 

@@ -3,9 +3,12 @@ package l2
 import (
 	"bytes"
 	"encoding/binary"
+	"runtime"
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/klauspost/compress/zstd"
 
 	"github.com/tzero-edge/tzero/cache"
 )
@@ -60,6 +63,40 @@ func TestWhatGoesInComesOut(t *testing.T) {
 	o, _ := cache.Attach(blob("key", string(bytes.Repeat([]byte("x"), 2000))), 0, now)
 	if _, ok := small.decode(c.encode(o, [16]byte{}, time.Minute, now), time.Minute, now); ok {
 		t.Error("a body beyond the bound is taken")
+	}
+}
+
+// A value that grows beyond what it says of itself costs no more memory than that.
+func TestABodyIsNoLongerThanItSays(t *testing.T) {
+	const much = 64 << 20
+	c, err := newCodec(1<<10, much)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	var stream bytes.Buffer // of a length that is not said
+	w, err := zstd.NewWriter(&stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = w.Write(make([]byte, much))
+	_ = w.Close()
+	head := blob("key", "")
+	for name, frame := range map[string][]byte{"one frame": c.enc.EncodeAll(make([]byte, much), nil), "a stream": stream.Bytes()} {
+		v := append(append(make([]byte, valueHead), head...), frame...)
+		le := binary.LittleEndian
+		le.PutUint32(v[atMagic:], magic)
+		le.PutUint32(v[atFlags:], flagCompressed)
+		le.PutUint32(v[atPrefixLen:], uint32(len(head)))
+		le.PutUint32(v[atBodyLen:], 1000)
+		le.PutUint64(v[atSum:], sum(v))
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, ok := c.decode(v, 0, time.UnixMilli(0))
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; ok || took > 8<<20 {
+			t.Errorf("%s: taken: %v, for %d bytes of memory", name, ok, took)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +31,9 @@ type Tier struct {
 	queues [workers]chan job
 	queued atomic.Int64 // bytes
 
+	mu     sync.RWMutex // held for reading while something is put into a queue
+	closed bool         // nobody serves the queues any more
+
 	n counts
 }
 
@@ -54,7 +58,7 @@ func New(o Options) (*Tier, error) {
 	}
 	t := &Tier{reads: o.Reads, writes: o.Writes, keys: o.Keys, config: o.Config, codec: c, node: o.Node, random: o.Random, there: o.There, most: int64(o.Config.MaxObject)}
 	for i := range t.queues {
-		t.queues[i] = make(chan job, queueLength)
+		t.queues[i] = make(chan job, putsLength+voidsLength)
 	}
 	return t, nil
 }
@@ -72,7 +76,7 @@ type Stats struct {
 	Hits     uint64 // of these, there
 	Corrupt  uint64 // of these, damaged or of another layout
 	Foreign  uint64 // of these, of another page
-	Errors   uint64 // exchanges that failed
+	Errors   uint64 // reads that failed, of any number of names
 	Puts     uint64 // responses to store
 	Stored   uint64 // of these, stored
 	Fenced   uint64 // of these, from before a write to their page
@@ -80,7 +84,7 @@ type Stats struct {
 	Dropped  uint64 // of these, for which there was no room in the queue
 	TooLarge uint64 // of these
 	Voids    uint64 // writes told
-	Lost     uint64 // writes for which there was no room in the queue
+	Lost     uint64 // of these, for which there was no room in the queue, or that Redis did not take
 	BytesIn  uint64 // read
 	BytesOut uint64 // written
 	Saved    uint64 // by compression, of what was written
@@ -105,7 +109,10 @@ func (t *Tier) Get(ctx context.Context, primary []byte, names [][]byte, now time
 	_, err := t.reads.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, name := range names {
 			k := t.keyOf(tag, primary, name)
-			values[i], lives[i] = p.GetRange(ctx, k, 0, t.most), p.PTTL(ctx, k) // one byte more than there may be
+			// The life first: of a value that replaces another between the two, one may only think that it has been here for
+			// longer than it has, never for less.
+			lives[i] = p.PTTL(ctx, k)
+			values[i] = p.GetRange(ctx, k, 0, t.most) // one byte more than there may be
 		}
 		return nil
 	})
@@ -124,13 +131,13 @@ func (t *Tier) Get(ctx context.Context, primary []byte, names [][]byte, now time
 			continue
 		}
 		t.n.bytesIn.Add(uint64(len(value)))
-		found[i] = t.found(value, lives[i].Val(), name, now)
+		found[i] = t.found(value, lives[i].Val(), primary, name, now)
 	}
 	return found, nil
 }
 
 // found reads a value. What is none is there all the same, for whoever wants to write in its place.
-func (t *Tier) found(value []byte, left time.Duration, name []byte, now time.Time) cache.Found {
+func (t *Tier) found(value []byte, left time.Duration, primary, name []byte, now time.Time) cache.Found {
 	f := cache.Found{Stamp: string(value[:min(len(value), StampSize)])}
 	if int64(len(value)) > t.most || left < 0 {
 		t.n.foreign.Add(1)
@@ -140,7 +147,7 @@ func (t *Tier) found(value []byte, left time.Duration, name []byte, now time.Tim
 	switch {
 	case !ok:
 		t.n.corrupt.Add(1)
-	case string(o.Key()) != string(name):
+	case string(o.Key()) != string(name) || string(o.Primary()) != string(primary):
 		t.n.foreign.Add(1)
 	default:
 		t.n.hits.Add(1)

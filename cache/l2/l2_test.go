@@ -456,7 +456,7 @@ func TestTheFence(t *testing.T) {
 	q := &cache.Request{Method: []byte("GET"), Scheme: "https", Host: []byte("shop.test"), Path: []byte("/"), Policy: a.policy}
 	b.c.Invalidate(q, time.Now())
 	harness.Eventually(t, "the write is told", 5*time.Second, func() bool {
-		return server.Client().Get(context.Background(), tzredis.Keys{}.Fence(tzredis.Tag(primary("/")))).Val() == "1"
+		return server.Client().Get(context.Background(), tzredis.Keys{}.Fence(tzredis.Tag(primary("/")))).Val() != ""
 	})
 	close(gate)
 	a.is(<-done, "led", "body 1")

@@ -15,7 +15,8 @@ import (
 
 const (
 	workers     = 2
-	queueLength = 4096
+	putsLength  = 2048 // of one queue; what is larger than its share of memory counts by bytes, see Config.Queue
+	voidsLength = 4096 // of one queue, whatever responses wait in it
 	drainWithin = 2 * time.Second
 
 	longestLife = 7 * 24 * time.Hour
@@ -36,12 +37,17 @@ type job struct {
 // queue is that of a page: what is told of one page is written in order.
 func (t *Tier) queue(primary []byte) chan job { return t.queues[xxhash.Sum64(primary)%workers] }
 
-// Put is cache.Shared. Half of a queue's length is left for voids.
+// Put is cache.Shared. What is too large however it is compressed does not wait for that.
 func (t *Tier) Put(p cache.Put) bool {
 	t.n.puts.Add(1)
+	if t.hopeless(p.Object) {
+		t.n.large.Add(1)
+		p.Lease.End(cache.EndTooLarge)
+		return true
+	}
 	size := int64(len(p.Object.Bytes()))
 	q := t.queue(p.Object.Primary())
-	if t.queued.Add(size) > int64(t.config.Queue) || len(q) > queueLength/2 || !offer(q, job{put: p, bytes: size}) {
+	if t.queued.Add(size) > int64(t.config.Queue) || len(q) >= putsLength || !t.offer(q, job{put: p, bytes: size}) {
 		t.queued.Add(-size)
 		t.n.dropped.Add(1)
 		p.Lease.End(cache.EndFailed)
@@ -53,12 +59,24 @@ func (t *Tier) Put(p cache.Put) bool {
 // Void is cache.Shared.
 func (t *Tier) Void(primary []byte, wait time.Duration) {
 	t.n.voids.Add(1)
-	if len(primary) > mostPrimary || !offer(t.queue(primary), job{primary: append([]byte(nil), primary...), wait: wait}) {
+	if len(primary) > mostPrimary || !t.offer(t.queue(primary), job{primary: append([]byte(nil), primary...), wait: wait}) {
 		t.n.lost.Add(1)
 	}
 }
 
-func offer(q chan job, j job) bool {
+// hopeless reports whether no value of the object can be small enough.
+func (t *Tier) hopeless(o cache.Object) bool {
+	const most = 16 // no page is compressed by more
+	size := valueHead + int64(len(o.Bytes()))
+	return size > most*t.most || size > t.most && !o.MayTransform()
+}
+
+func (t *Tier) offer(q chan job, j job) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if t.closed {
+		return false
+	}
 	select {
 	case q <- j:
 		return true
@@ -67,7 +85,7 @@ func offer(q chan job, j job) bool {
 	}
 }
 
-// Run writes until ctx ends, and then for a moment what is left.
+// Run writes until ctx ends, and then for a moment what is left. It runs once; what comes after it is refused.
 func (t *Tier) Run(ctx context.Context) error {
 	defer t.codec.close()
 	var group errgroup.Group
@@ -77,7 +95,33 @@ func (t *Tier) Run(ctx context.Context) error {
 			return nil
 		})
 	}
-	return group.Wait()
+	err := group.Wait()
+	t.shut()
+	return err
+}
+
+// shut refuses what comes from now on, and ends what came while the last was written.
+func (t *Tier) shut() {
+	t.mu.Lock()
+	t.closed = true
+	t.mu.Unlock()
+	for _, q := range t.queues {
+		close(q)
+		for j := range q {
+			t.give(j)
+		}
+	}
+}
+
+// give gives a job up.
+func (t *Tier) give(j job) {
+	if !j.put.Object.Exists() {
+		t.n.lost.Add(1)
+		return
+	}
+	t.queued.Add(-j.bytes)
+	t.n.dropped.Add(1)
+	j.put.Lease.End(cache.EndFailed)
 }
 
 func (t *Tier) serve(ctx context.Context, q chan job) {
@@ -131,11 +175,6 @@ func (t *Tier) put(ctx context.Context, p cache.Put) cache.LeaseEnd {
 		t.n.failed.Add(1)
 		return cache.EndFailed
 	}
-	const hopeless = 16 // no page is compressed by more
-	if int64(len(p.Object.Bytes())) > hopeless*t.most {
-		t.n.large.Add(1)
-		return cache.EndTooLarge
-	}
 	value := t.codec.encode(p.Object, t.stamp(), life, now)
 	if int64(len(value)) > t.most {
 		t.n.large.Add(1)
@@ -174,7 +213,9 @@ func lifeOf(o cache.Object, now time.Time) time.Duration {
 	return min(o.Left(now)+stale, longestLife)
 }
 
-// revoke makes a page void: at once, or after a wait at the latest. What needs no memory comes first.
+// revoke makes a page void: at once, or after a wait at the latest. The fence gets a value that it never had: a number
+// would begin again where its key has ended, and let an answer pass that was asked for under the same number before. Redis
+// refuses what needs memory while it has none, but not after a script's first write: therefore the DEL.
 var revoke = redis.NewScript(`
 if tonumber(ARGV[1]) == 0 then
   redis.call('DEL', KEYS[2])
@@ -183,16 +224,17 @@ else
   if left == -1 or left > tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[2], ARGV[1]) end
 end
 redis.call('PUBLISH', ARGV[2], ARGV[3])
-redis.call('INCR', KEYS[1])
-redis.call('PEXPIRE', KEYS[1], ARGV[4])
+redis.call('DEL', KEYS[1])
+redis.call('SET', KEYS[1], ARGV[5], 'PX', ARGV[4])
 return 1`)
 
 func (t *Tier) void(ctx context.Context, j job) {
 	tag := tzredis.Tag(j.primary)
 	told := AppendWritten(nil, Written{Node: t.node, Wait: j.wait, Primary: j.primary})
+	fence := t.stamp()
 	err := revoke.Run(ctx, t.writes, []string{t.keys.Fence(tag), t.keys.Object(tag)},
-		j.wait.Milliseconds(), t.keys.Bus(), told, fenceLife.Milliseconds()).Err()
+		j.wait.Milliseconds(), t.keys.Bus(), told, fenceLife.Milliseconds(), fence[:]).Err()
 	if err != nil {
-		t.n.errors.Add(1)
+		t.n.lost.Add(1)
 	}
 }

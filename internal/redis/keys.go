@@ -33,7 +33,7 @@ func (k Keys) Lease(tag string, full []byte) string {
 	return k.Prefix + "lease:{" + tag + "}:" + digest(full)
 }
 
-// Fence counts the writes to a page: an answer from before the last one is not stored.
+// Fence is another after every write to a page: an answer from before the last one is not stored.
 func (k Keys) Fence(tag string) string { return k.Prefix + "epoch:{" + tag + "}" }
 
 // Sequence is the number of the last purge.
