@@ -3,8 +3,10 @@ package l2
 import (
 	"bytes"
 	"encoding/binary"
+	"math/rand/v2"
 	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,6 +65,43 @@ func TestWhatGoesInComesOut(t *testing.T) {
 	o, _ := cache.Attach(blob("key", string(bytes.Repeat([]byte("x"), 2000))), 0, now)
 	if _, ok := small.decode(c.encode(o, [16]byte{}, time.Minute, now), time.Minute, now); ok {
 		t.Error("a body beyond the bound is taken")
+	}
+}
+
+// Decoding gives, byte for byte, what attaching the object itself does.
+func TestDecodingIsAttaching(t *testing.T) {
+	c, err := newCodec(1<<10, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	source := rand.New(rand.NewPCG(1, 2))
+	now := time.UnixMilli(1_700_000_000_000)
+	compressed := 0
+	for i := range 300 {
+		body := make([]byte, source.IntN(20000))
+		for j := range body {
+			body[j] = byte(source.IntN(1 + i)) // from dull to random
+		}
+		raw := blob(strings.Repeat("k", 1+source.IntN(300)), string(body))
+		raw[102] = byte(i & 1)
+		resident := time.Duration(source.IntN(1e6)) * time.Millisecond
+		o, ok := cache.Attach(raw, resident, now)
+		if !ok {
+			t.Fatal("the test's object is none")
+		}
+		want, _ := cache.Attach(o.AppendDetached(nil), resident+5*time.Second, now)
+		v := c.encode(o, [16]byte{byte(i)}, time.Minute, now)
+		if len(v) < len(raw) {
+			compressed++
+		}
+		got, ok := c.decode(v, 55*time.Second, now)
+		if !ok || !bytes.Equal(got.Bytes(), want.Bytes()) {
+			t.Fatalf("value %d: %v, and not the same", i, ok)
+		}
+	}
+	if compressed == 0 {
+		t.Error("nothing was compressed")
 	}
 }
 

@@ -15,8 +15,8 @@ import (
 
 const (
 	workers     = 2
-	putsLength  = 2048 // of one queue; what is larger than its share of memory counts by bytes, see Config.Queue
-	voidsLength = 4096 // of one queue, whatever responses wait in it
+	putsLength  = 2048 // jobs in one queue beyond which it takes no more responses; their bytes are bounded by Config.Queue
+	voidsLength = 4096 // room in one queue that only writes have
 	drainWithin = 2 * time.Second
 
 	longestLife = 7 * 24 * time.Hour
@@ -88,10 +88,20 @@ func (t *Tier) offer(q chan job, j job) bool {
 // Run writes until ctx ends, and then for a moment what is left. It runs once; what comes after it is refused.
 func (t *Tier) Run(ctx context.Context) error {
 	defer t.codec.close()
+	work, end := context.WithCancel(context.WithoutCancel(ctx)) // what is being written when ctx ends is not cut off
+	defer end()
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(drainWithin):
+			end()
+		case <-work.Done():
+		}
+	})
+	defer stop()
 	var group errgroup.Group
 	for _, q := range t.queues {
 		group.Go(func() error {
-			t.serve(ctx, q)
+			t.serve(work, ctx.Done(), q)
 			return nil
 		})
 	}
@@ -124,22 +134,21 @@ func (t *Tier) give(j job) {
 	j.put.Lease.End(cache.EndFailed)
 }
 
-func (t *Tier) serve(ctx context.Context, q chan job) {
+// serve does what is in a queue until over, and then what is left; work bounds that.
+func (t *Tier) serve(work context.Context, over <-chan struct{}, q chan job) {
 	for {
 		select {
 		case j := <-q:
-			t.do(ctx, j)
+			t.do(work, j)
 			continue
-		case <-ctx.Done():
+		case <-over:
 		}
 		break
 	}
-	rest, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainWithin)
-	defer cancel()
 	for {
 		select {
 		case j := <-q:
-			t.do(rest, j)
+			t.do(work, j)
 		default:
 			return
 		}
