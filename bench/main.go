@@ -51,6 +51,7 @@ type options struct {
 	threads  int
 	measure  time.Duration
 	servers  string
+	shared   bool
 }
 
 func measure() error {
@@ -65,6 +66,7 @@ func measure() error {
 	flag.DurationVar(&o.idleTime, "idle-time", 0, "how long they stay idle, in place of the plan's")
 	flag.DurationVar(&o.measure, "measure", 0, "measured time of a round, in place of the plan's")
 	flag.StringVar(&o.servers, "servers", "", "measure only these `servers`, separated by commas")
+	flag.BoolVar(&o.shared, "shared", false, "measure what gateways share through Redis, with -only as well")
 	flag.IntVar(&o.threads, "threads", runtime.NumCPU(), "threads of the client in a closed loop")
 	flag.Parse()
 
@@ -104,6 +106,7 @@ func newBench(o *options) (*bench, error) {
 	if err := b.plan.change(o); err != nil {
 		return nil, err
 	}
+	b.sharedOnly = o.shared
 	b.set = settings{Origin: freeAddr(), Dir: dir, Workers: runtime.NumCPU()}
 	m := &b.out.Machine
 	m.describe()

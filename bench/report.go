@@ -53,6 +53,7 @@ func markdown(o *outcome) string {
 	openTable(&b, o)
 	memoryTable(&b, o)
 	crowdTable(&b, o)
+	sharedTable(&b, o)
 	if len(o.Warnings) > 0 {
 		b.WriteString("\n## Remarks of the run\n\n")
 		for _, w := range o.Warnings {

@@ -24,6 +24,8 @@ type bench struct {
 	names   []string // columns of the tables, in their order
 	only    string   // servers to measure, separated by commas; empty: all
 	out     *outcome
+
+	sharedOnly bool // measure what gateways share, whatever else is left out
 	// Requests are made once: the parts of a mixed load are large.
 	loads map[string]prepared
 }
@@ -57,7 +59,8 @@ type outcome struct {
 	Memory   map[string]memory
 	Idle     map[string]idleOutcome
 	IdleTime time.Duration
-	Crowd    *crowdOutcome `json:",omitempty"`
+	Crowd    *crowdOutcome  `json:",omitempty"`
+	Shared   *sharedOutcome `json:",omitempty"`
 	Targets  []target
 	Profiles map[string]profile `json:",omitempty"` // by row's id
 	Warnings []string
@@ -100,6 +103,9 @@ func (b *bench) run() error {
 		return err
 	}
 	if err := b.crowd(); err != nil {
+		return err
+	}
+	if err := b.shared(); err != nil {
 		return err
 	}
 	b.out.Machine.LoadAfter = loadAverage()

@@ -40,6 +40,7 @@ type settings struct {
 	Workers                        int
 	Sendfile                       string
 	Root                           bool
+	Redis                          string // address that tzero shares with others; empty: none
 }
 
 // server is a running gateway.
