@@ -54,6 +54,7 @@ type LeaseAsk struct {
 	Full    []byte
 	Seen    string // the Stamp of what lies under Full
 	Class   uint8  // credential class, below 4
+	Prompt  bool   // the tier has answered just now: a lease that is late is worth asking for once more
 }
 
 // LeaseVerdict is the answer to Acquire.

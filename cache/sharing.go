@@ -63,7 +63,7 @@ func (c *Cache) leadShared(q *Request, res *Result, run func() (*Fill, error)) (
 		if err != nil && !errors.Is(err, ErrLate) || res.Partial {
 			break
 		}
-		ask := LeaseAsk{Primary: q.primaryKey(), Full: q.withSuffix(res.record), Seen: res.seen, Class: uint8(q.class())}
+		ask := LeaseAsk{Primary: q.primaryKey(), Full: q.withSuffix(res.record), Seen: res.seen, Class: uint8(q.class()), Prompt: err == nil}
 		verdict, lease := s.Leases.Acquire(ctx, ask)
 		switch verdict {
 		case LeaseGranted:

@@ -18,12 +18,12 @@ import (
 // ErrOpen is the error of a command that was not sent, because Redis has not answered lately.
 var ErrOpen = errors.New("redis has not answered lately: not asked")
 
-// The breaker: it opens when most commands of the last seconds failed or took longer than the budget. Whether Redis is
-// back, Run finds out: no request has to wait for that.
+// The breaker: it opens when most of the last commands failed or took longer than the budget. It goes by their number and
+// not by time: what is asked often is given up within a moment. Whether Redis is back, Run finds out: no request has to
+// wait for that.
 const (
-	breakerWindow   = 5 * time.Second
-	breakerLeast    = 5   // commands in the window, before anything is concluded
-	breakerFailures = 0.5 // of them
+	breakerLast     = 10 // commands
+	breakerFailures = 6  // of them
 	breakerDelay    = time.Second
 
 	pingEvery = 300 * time.Millisecond
@@ -43,14 +43,15 @@ type hook struct {
 }
 
 func newHook(p Purpose, budget time.Duration, c *counts, log *slog.Logger) *hook {
-	told := func(text string) func(circuitbreaker.StateChangedEvent) {
-		return func(circuitbreaker.StateChangedEvent) { log.Warn(text, "purpose", p.String()) }
-	}
 	b := circuitbreaker.NewBuilder[any]().
-		WithFailureRateThreshold(breakerFailures, breakerLeast, breakerWindow).
+		WithFailureThresholdRatio(breakerFailures, breakerLast).
 		WithDelay(breakerDelay).
 		WithSuccessThreshold(1).
-		OnOpen(told("Redis does not answer: going on without it")).
+		OnOpen(func(e circuitbreaker.StateChangedEvent) {
+			if e.OldState == circuitbreaker.ClosedState { // and not after a probe
+				log.Warn("Redis does not answer: going on without it", "purpose", p.String())
+			}
+		}).
 		OnClose(func(circuitbreaker.StateChangedEvent) { log.Info("Redis answers again", "purpose", p.String()) }).
 		Build()
 	return &hook{purpose: p, budget: budget, breaker: b, counts: c}
@@ -76,6 +77,9 @@ func (h *hook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Process
 }
 
 func (h *hook) guard(ctx context.Context, cmds []redis.Cmder, run func(context.Context) error) error {
+	if greeting(cmds) {
+		return run(ctx)
+	}
 	if !h.lets(ctx) {
 		for _, c := range cmds {
 			c.SetErr(ErrOpen)
@@ -98,6 +102,19 @@ func (h *hook) guard(ctx context.Context, cmds []redis.Cmder, run func(context.C
 	return err
 }
 
+// greeting reports whether commands are those with which a connection begins. They are part of a command that is guarded
+// itself, or of a connection that is made beforehand: what becomes of them, that command finds out.
+func greeting(cmds []redis.Cmder) bool {
+	for _, c := range cmds {
+		switch c.Name() {
+		case "hello", "auth", "select", "client", "readonly", "role":
+		default:
+			return false
+		}
+	}
+	return true
+}
+
 // lets reports whether a command may be sent. While the breaker is not closed, only a probe is, when it is time.
 func (h *hook) lets(ctx context.Context) bool {
 	if ctx.Value(probing{}) == nil && !h.breaker.IsClosed() {
@@ -109,7 +126,7 @@ func (h *hook) lets(ctx context.Context) bool {
 // judge tells the breaker. What the caller gave up says nothing about Redis, but the permit has to go back.
 func (h *hook) judge(ctx context.Context, err error, began time.Time) {
 	now := time.Now()
-	if err != nil && unreachable(err) && !errors.Is(ctx.Err(), context.Canceled) || now.Sub(began) > h.budget {
+	if err != nil && unreachable(err) && !errors.Is(ctx.Err(), context.Canceled) || errors.Is(err, ErrOpen) || now.Sub(began) > h.budget {
 		h.breaker.RecordFailure()
 		return
 	}

@@ -140,8 +140,8 @@ func (l *Leases) Acquire(ctx context.Context, a cache.LeaseAsk) (cache.LeaseVerd
 			token, l.ttl.Milliseconds(), a.Seen, 1<<a.Class, l.stamp).StringSlice()
 	}
 	got, err := try()
-	if tzredis.Late(err) && ctx.Err() == nil && l.there() {
-		got, err = try() // Redis is there, and was late
+	if tzredis.Late(err) && a.Prompt && ctx.Err() == nil && l.there() {
+		got, err = try()
 	}
 	if err != nil || len(got) == 0 {
 		l.n.away.Add(1)
