@@ -217,7 +217,9 @@ func elsewhere(t *testing.T, name string, at place) []*cluster.Table {
 }
 
 // slow cases run on one kind of Redis in every run, and on the others in the full one.
-func (c scene) slow() bool { return slices.Contains([]string{"slow", "streams", "large", "fails", "leader-killed"}, c.name) }
+func (c scene) slow() bool {
+	return slices.Contains([]string{"slow", "streams", "large", "fails", "leader-killed"}, c.name)
+}
 
 const clusterPreface = `# Three gateways as one
 
