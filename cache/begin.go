@@ -23,7 +23,7 @@ func (c *Cache) Begin(q *Request, res *Result, head Head, body Body, asked, now 
 func (c *Cache) begin(q *Request, res *Result, head Head, body Body, asked, since, now time.Time) *Fill {
 	c.count.add(countFill)
 	c.relieve()
-	f := &Fill{c: c, class: q.class(), status: head.Status, total: head.Length, primary: q.hash, asked: since, delay: q.Policy.writeInterval}
+	f := &Fill{c: c, class: q.class(), status: head.Status, total: head.Length, primary: q.hash, asked: since, delay: q.Policy.writeInterval, anew: res.anew}
 	if f.held, f.complete = res.part(&head); f.complete > 0 {
 		f.total, head.Length = f.held.Length, f.held.Length
 	}
@@ -156,7 +156,7 @@ func (c *Cache) register(q *Request, f *Fill, d *draft, head *Head, now time.Tim
 		if f.transient || f.invalidated {
 			f.record = c.alike(q, &vary)
 		} else {
-			f.record = c.family(q, s, &vary, now)
+			f.record = c.family(q, s, f, &vary, now)
 		}
 		d.key, d.primary = q.withSuffix(f.record), q.primary
 		if f.verbatim {
@@ -222,14 +222,14 @@ func (f *Fill) outrun() {
 
 // family returns the vary record under which the response is stored, or none for one that does not vary and
 // has no varying siblings. A new record goes to the tier at once. Called with the slot locked.
-func (c *Cache) family(q *Request, s *slot, vary *rfc9111.Vary, now time.Time) Object {
+func (c *Cache) family(q *Request, s *slot, f *Fill, vary *rfc9111.Vary, now time.Time) Object {
 	have := s.record
 	if !have.Exists() {
 		if o := c.tier.Peek(q.hash); o.Exists() && o.kind() == kindVary && string(o.Primary()) == string(q.primaryKey()) {
 			have = o
 		}
 	}
-	if have.Exists() && have.ended(now) {
+	if have.Exists() && (have.ended(now) || f.anew) {
 		have = Object{}
 	}
 	var names varyNames

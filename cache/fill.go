@@ -84,6 +84,7 @@ type Fill struct {
 	also      otherNames
 	lease     Lease // among processes; nil without one
 	shared    bool  // it comes from the shared tier
+	anew      bool  // it begins a new family; see Result
 
 	mu          sync.Mutex
 	state       State

@@ -17,7 +17,7 @@ func (c *Cache) Freshen(q *Request, res *Result, head Head, asked, now time.Time
 	old := res.Object
 	lines := rfc9111.Merge(old.Fields(nil), arrived(head.Fields, now))
 	own := rfc9111.Merge(old.Own(nil), head.Own)
-	f := &Fill{c: c, class: q.class(), status: old.Status(), total: int64(len(old.Body())), primary: q.hash, asked: asked, delay: q.Policy.writeInterval}
+	f := &Fill{c: c, class: q.class(), status: old.Status(), total: int64(len(old.Body())), primary: q.hash, asked: asked, delay: q.Policy.writeInterval, anew: res.anew}
 	f.judged = rfc9111.Assess(q.judged(), &rfc9111.Response{Status: old.Status(), Fields: lines, Own: own},
 		&q.Policy.rules, asked, now)
 	f.reason = f.judged.Reason
@@ -100,7 +100,7 @@ func arrived(fields field.List, now time.Time) field.List {
 func (c *Cache) refamily(q *Request, f *Fill, d *draft, lines field.List, now time.Time) {
 	vary := rfc9111.VaryOf(lines)
 	c.fills.update(q.hash, q.primaryKey(), func(s *slot) {
-		f.record = c.family(q, s, &vary, now)
+		f.record = c.family(q, s, f, &vary, now)
 		d.key, d.primary = append([]byte(nil), q.withSuffix(f.record)...), q.primary
 		f.hash = key.Hash(c.seed, d.key)
 		c.introduce(q, s, f, lines)

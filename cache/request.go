@@ -215,6 +215,8 @@ type Result struct {
 	background bool   // nobody waits for the answer
 	early      bool   // what is stored is fresh still
 	seen       string // what lies in the shared tier; see Found
+	rooted     bool   // the shared tier has something under the primary key
+	anew       bool   // the vary record here may be from before a write: a new one is due
 	lease      Lease  // for the Fill
 }
 

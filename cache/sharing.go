@@ -98,6 +98,9 @@ func (a LeaseAsk) clone() LeaseAsk {
 // here.
 func (c *Cache) fillWith(res *Result, lease Lease, run func() (*Fill, error)) (f *Fill, err error) {
 	res.lease = lease
+	// A page that was written lately and is gone from the shared tier: this process may not have heard of the write, and the
+	// vary record that it knows leads to responses from before.
+	res.anew = lease.Fence() != "" && !res.rooted
 	defer func() {
 		if res.lease != nil {
 			res.lease.End(f.leaseEnd())
@@ -171,6 +174,7 @@ func (c *Cache) readShared(ctx context.Context, q *Request, res *Result, now tim
 		return Object{}, err
 	}
 	first := found[0]
+	res.rooted = first.Object.Exists()
 	switch {
 	case !first.Object.Exists() && len(found) == 1, first.Object.Exists() && first.Object.kind() == kindObject:
 		res.seen, res.record = first.Stamp, Object{}

@@ -464,6 +464,30 @@ func TestTheFence(t *testing.T) {
 	b.is(b.get("/"), "led", "body 2")
 }
 
+// A node that did not hear of a write does not bring back what the write made void: responses to other languages, under the
+// record that it still knows.
+func TestAFamilyFromBeforeAWrite(t *testing.T) {
+	server := harness.StartRedis(t)
+	o := &origin{}
+	o.answer = func(n int64, fetch field.List) (cache.Head, cache.Body, error) {
+		return page(fmt.Sprint(string(fetch.Get("Accept-Language")), " ", n), "Cache-Control: max-age=100", "Vary: Accept-Language")
+	}
+	a, b := start(t, server.URL(), o, nil), start(t, server.URL(), o, nil)
+	a.is(a.get("/", "Accept-Language: de"), "led", "de 1")
+	stored(a, 1)
+	b.is(b.get("/", "Accept-Language: de"), "shared", "de 1")
+	q := &cache.Request{Method: []byte("GET"), Scheme: "https", Host: []byte("shop.test"), Path: []byte("/"), Policy: a.policy}
+	a.c.Invalidate(q, time.Now())
+	harness.Eventually(t, "the write is told", 5*time.Second, func() bool {
+		return server.Client().Exists(context.Background(), tzredis.Keys{}.Fence(tzredis.Tag(primary("/")))).Val() == 1
+	})
+	time.Sleep(20 * time.Millisecond)                      // a takes what came within a millisecond of the write for older
+	b.is(b.get("/", "Accept-Language: fr"), "led", "fr 2") // nobody told b
+	stored(b, 1)
+	a.is(a.get("/", "Accept-Language: fr"), "shared", "fr 2")
+	a.is(a.get("/", "Accept-Language: de"), "led", "de 3")
+}
+
 func primary(path string) []byte {
 	var b []byte
 	for _, s := range []string{"https", "shop.test", path, ""} {

@@ -143,6 +143,7 @@ func (s *services) sharedSource() func() metrics.SharedStats {
 			Open: r.Open, In: t.BytesIn, Out: t.BytesOut, Saved: t.Saved, Queued: t.Queued, Held: l.Held, Waiting: l.Waiting, Epoch: b.Epoch, CutOff: b.Cut,
 			Lookups: map[string]uint64{"hit": t.Hits, "miss": t.Gets - min(t.Gets, t.Hits+t.Corrupt+t.Foreign+t.Errors), "corrupt": t.Corrupt, "foreign": t.Foreign, "error": t.Errors},
 			Puts:    map[string]uint64{"stored": t.Stored, "fenced": t.Fenced, "failed": t.Failed, "dropped": t.Dropped, "too-large": t.TooLarge},
+			Voids:   map[string]uint64{"told": t.Voids - min(t.Voids, t.Lost), "lost": t.Lost},
 			Leases: map[string]uint64{"granted": l.Granted, "taken": l.Taken, "changed": l.Changed, "uncacheable": l.Uncacheable, "too-large": l.TooLarge,
 				"away": l.Away, "lost": l.Lost},
 			Waits: map[string]uint64{"told": l.Told, "polled": l.Polled},

@@ -51,6 +51,7 @@ func describe() map[string]*prometheus.Desc {
 	add("redis_open", "1 while Redis does not answer and is not asked, by what for.", "purpose")
 	add("shared_lookups_total", "Names looked up in Redis, by result.", "result")
 	add("shared_puts_total", "Responses offered to Redis, by result.", "result")
+	add("shared_voids_total", "Writes that make pages void at the other gateways as well: told, or lost since Redis did not take them.", "result")
 	add("shared_bytes_total", "Bytes of responses read from Redis (in), written (out), and spared by compression (saved).", "direction")
 	add("shared_queue_bytes", "Bytes of responses that wait to be written to Redis.")
 	add("leases_total", "Leases among gateways asked for, by verdict.", "verdict")
@@ -203,6 +204,7 @@ func (x export) shared(s SharedStats) {
 	}
 	x.counts("shared_lookups_total", s.Lookups)
 	x.counts("shared_puts_total", s.Puts)
+	x.counts("shared_voids_total", s.Voids)
 	x.counts("shared_bytes_total", map[string]uint64{"in": s.In, "out": s.Out, "saved": s.Saved})
 	x.gauge("shared_queue_bytes", float64(s.Queued))
 	x.counts("leases_total", s.Leases)

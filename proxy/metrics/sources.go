@@ -50,6 +50,7 @@ type SharedStats struct {
 	Open           map[string]bool   // by purpose: Redis does not answer, and is not asked
 	Lookups        map[string]uint64 // names looked up in Redis, by result
 	Puts           map[string]uint64 // responses offered to Redis, by result
+	Voids          map[string]uint64 // writes that the other gateways were to hear of, by result
 	In, Out, Saved uint64            // bytes read, written, and spared by compression
 	Queued         int64             // bytes that wait to be written
 	Leases         map[string]uint64 // asked for, by verdict
