@@ -19,6 +19,9 @@ const (
 	voidsLength = 4096 // room in one queue that only writes have
 	drainWithin = 2 * time.Second
 
+	mostAtOnce      = 32      // jobs in one exchange
+	mostBytesAtOnce = 1 << 20 // and bytes, after which no other job is added
+
 	longestLife = 7 * 24 * time.Hour
 	leastLife   = time.Second
 	toValidate  = time.Hour // what has a validator is of use that long after its end
@@ -32,6 +35,7 @@ type job struct {
 	primary []byte // of a void
 	wait    time.Duration
 	bytes   int64
+	length  int // of the value that is written, in bytes
 }
 
 // queue is that of a page: what is told of one page is written in order.
@@ -139,7 +143,7 @@ func (t *Tier) serve(work context.Context, over <-chan struct{}, q chan job) {
 	for {
 		select {
 		case j := <-q:
-			t.do(work, j)
+			t.do(work, batch(q, j))
 			continue
 		case <-over:
 		}
@@ -148,20 +152,52 @@ func (t *Tier) serve(work context.Context, over <-chan struct{}, q chan job) {
 	for {
 		select {
 		case j := <-q:
-			t.do(work, j)
+			t.do(work, batch(q, j))
 		default:
 			return
 		}
 	}
 }
 
-func (t *Tier) do(ctx context.Context, j job) {
-	if !j.put.Object.Exists() {
-		t.void(ctx, j)
-		return
+// batch is a job and what waits behind it, as far as one exchange may carry it.
+func batch(q chan job, first job) []job {
+	jobs, bytes := []job{first}, first.bytes
+	for len(jobs) < mostAtOnce && bytes < mostBytesAtOnce {
+		select {
+		case j := <-q:
+			jobs, bytes = append(jobs, j), bytes+j.bytes
+		default:
+			return jobs
+		}
 	}
-	t.queued.Add(-j.bytes)
-	j.put.Lease.End(t.put(ctx, j.put))
+	return jobs
+}
+
+// do tells Redis of jobs in one exchange, in their order.
+func (t *Tier) do(ctx context.Context, jobs []job) {
+	calls, asked := make([]tzredis.Call, 0, len(jobs)), make([]job, 0, len(jobs))
+	now := time.Now()
+	for _, j := range jobs {
+		if !j.put.Object.Exists() {
+			calls, asked = append(calls, t.revoking(j)), append(asked, j)
+			continue
+		}
+		t.queued.Add(-j.bytes)
+		call, end := t.storing(&j, now)
+		if end != cache.EndStored {
+			j.put.Lease.End(end)
+			continue
+		}
+		calls, asked = append(calls, call), append(asked, j)
+	}
+	for i, cmd := range tzredis.RunAll(ctx, t.writes, calls) {
+		done, err := cmd.Int()
+		if j := asked[i]; j.put.Object.Exists() {
+			j.put.Lease.End(t.stored(j, done, err))
+		} else if err != nil {
+			t.n.lost.Add(1)
+		}
+	}
 }
 
 // store sets a response, and with it the vary record that leads to it, unless its page was written since the lease was
@@ -177,17 +213,18 @@ end
 redis.call('SET', KEYS[#KEYS], ARGV[2], 'PX', ARGV[3])
 return 1`)
 
-func (t *Tier) put(ctx context.Context, p cache.Put) cache.LeaseEnd {
-	now := time.Now()
+// storing is the call that stores a response, unless it is none for Redis.
+func (t *Tier) storing(j *job, now time.Time) (tzredis.Call, cache.LeaseEnd) {
+	p := j.put
 	life := lifeOf(p.Object, now)
 	if life < leastLife || p.Object.Resident(now)+p.Object.Took() > fenced {
 		t.n.failed.Add(1)
-		return cache.EndFailed
+		return tzredis.Call{}, cache.EndFailed
 	}
 	value := t.codec.encode(p.Object, t.stamp(), life, now)
-	if int64(len(value)) > t.most {
+	if j.length = len(value); int64(j.length) > t.most {
 		t.n.large.Add(1)
-		return cache.EndTooLarge
+		return tzredis.Call{}, cache.EndTooLarge
 	}
 	primary := p.Object.Primary()
 	tag := tzredis.Tag(primary)
@@ -198,7 +235,11 @@ func (t *Tier) put(ctx context.Context, p cache.Put) cache.LeaseEnd {
 		keys = append(keys, t.keys.Variant(tag, p.Object.Key()))
 		args = append(args, t.codec.encode(p.Record, stamp, life, now), stamp[:])
 	}
-	done, err := store.Run(ctx, t.writes, keys, args...).Int()
+	return tzredis.Call{Script: store, Keys: keys, Args: args}, cache.EndStored
+}
+
+// stored counts what Redis made of a response.
+func (t *Tier) stored(j job, done int, err error) cache.LeaseEnd {
 	switch {
 	case err != nil:
 		t.n.failed.Add(1)
@@ -208,8 +249,8 @@ func (t *Tier) put(ctx context.Context, p cache.Put) cache.LeaseEnd {
 		return cache.EndFailed
 	}
 	t.n.stored.Add(1)
-	t.n.bytesOut.Add(uint64(len(value)))
-	t.n.saved.Add(uint64(max(0, len(p.Object.Bytes())+valueHead-len(value))))
+	t.n.bytesOut.Add(uint64(j.length))
+	t.n.saved.Add(uint64(max(0, len(j.put.Object.Bytes())+valueHead-j.length)))
 	return cache.EndStored
 }
 
@@ -237,13 +278,10 @@ redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[1], ARGV[5], 'PX', ARGV[4])
 return 1`)
 
-func (t *Tier) void(ctx context.Context, j job) {
+func (t *Tier) revoking(j job) tzredis.Call {
 	tag := tzredis.Tag(j.primary)
 	told := AppendWritten(nil, Written{Node: t.node, Wait: j.wait, Primary: j.primary})
 	fence := t.stamp()
-	err := revoke.Run(ctx, t.writes, []string{t.keys.Fence(tag), t.keys.Object(tag)},
-		j.wait.Milliseconds(), t.keys.Bus(), told, fenceLife.Milliseconds(), fence[:]).Err()
-	if err != nil {
-		t.n.lost.Add(1)
-	}
+	return tzredis.Call{Script: revoke, Keys: []string{t.keys.Fence(tag), t.keys.Object(tag)},
+		Args: []any{j.wait.Milliseconds(), t.keys.Bus(), told, fenceLife.Milliseconds(), fence[:]}}
 }

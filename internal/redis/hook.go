@@ -18,12 +18,14 @@ import (
 // ErrOpen is the error of a command that was not sent, because Redis has not answered lately.
 var ErrOpen = errors.New("redis has not answered lately: not asked")
 
-// The breaker: it opens when most of the last commands failed or took longer than the budget. It goes by their number and
-// not by time: what is asked often is given up within a moment. Whether Redis is back, Run finds out: no request has to
-// wait for that.
+// The breaker: it opens when, for a while, most commands failed or took longer than the budget. Its evidence is not the
+// command but the slot of time: a crowd's commands that are late together, because this process or the network stood
+// still for a moment, are one misfortune and not sixty. Whether Redis is back, Run finds out: no request has to wait for
+// that.
 const (
-	breakerLast     = 10 // commands
-	breakerFailures = 6  // of them
+	slot            = 100 * time.Millisecond
+	breakerLast     = 5 // slots in which there were commands
+	breakerFailures = 4 // of them, in which most failed
 	breakerDelay    = time.Second
 
 	pingEvery = 300 * time.Millisecond
@@ -40,6 +42,10 @@ type hook struct {
 	breaker circuitbreaker.CircuitBreaker[any]
 	counts  *counts
 	heard   atomic.Int64 // Unix ms of the last answer in time
+
+	mu                  sync.Mutex
+	began               time.Time // of the slot
+	succeeded, failures int       // in it
 }
 
 func newHook(p Purpose, budget time.Duration, c *counts, log *slog.Logger) *hook {
@@ -126,13 +132,41 @@ func (h *hook) lets(ctx context.Context) bool {
 // judge tells the breaker. What the caller gave up says nothing about Redis, but the permit has to go back.
 func (h *hook) judge(ctx context.Context, err error, began time.Time) {
 	now := time.Now()
-	if err != nil && unreachable(err) && !errors.Is(ctx.Err(), context.Canceled) || errors.Is(err, ErrOpen) || now.Sub(began) > h.budget {
-		h.breaker.RecordFailure()
+	failed := err != nil && unreachable(err) && !errors.Is(ctx.Err(), context.Canceled) || errors.Is(err, ErrOpen) || now.Sub(began) > h.budget
+	h.note(failed, now)
+	if !failed && (err == nil || errors.Is(err, redis.Nil)) {
+		h.heard.Store(now.UnixMilli())
+	}
+}
+
+// note counts a command in its slot, and tells the breaker of the one before. A probe counts at once.
+func (h *hook) note(failed bool, now time.Time) {
+	if !h.breaker.IsClosed() {
+		h.record(failed)
 		return
 	}
-	h.breaker.RecordSuccess()
-	if err == nil || errors.Is(err, redis.Nil) {
-		h.heard.Store(now.UnixMilli())
+	h.mu.Lock()
+	over := now.Sub(h.began) >= slot
+	some, most := h.succeeded+h.failures > 0, h.failures > h.succeeded
+	if over {
+		h.began, h.succeeded, h.failures = now, 0, 0
+	}
+	if failed {
+		h.failures++
+	} else {
+		h.succeeded++
+	}
+	h.mu.Unlock()
+	if over && some {
+		h.record(most)
+	}
+}
+
+func (h *hook) record(failed bool) {
+	if failed {
+		h.breaker.RecordFailure()
+	} else {
+		h.breaker.RecordSuccess()
 	}
 }
 

@@ -264,7 +264,7 @@ func BenchmarkAcquireAndEnd(b *testing.B) {
 	for b.Loop() {
 		if _, got := n.Acquire(context.Background(), ask("k")); got != nil {
 			n.drop(got.(*lease))
-			n.tell(context.Background(), ending{got.(*lease), cache.EndStored})
+			n.tell(context.Background(), []ending{{got.(*lease), cache.EndStored}})
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tzero-edge/tzero/cache"
+	tzredis "github.com/tzero-edge/tzero/internal/redis"
 )
 
 type ending struct {
@@ -38,7 +39,7 @@ func (l *Leases) telling(ctx context.Context) {
 	for {
 		select {
 		case e := <-l.ends:
-			l.tell(ctx, e)
+			l.tell(ctx, l.batch(e))
 		case <-ctx.Done():
 			return
 		}
@@ -55,7 +56,7 @@ func (l *Leases) giveUp(ctx context.Context) error {
 	for ctx.Err() == nil {
 		select {
 		case e := <-l.ends:
-			l.tell(ctx, e)
+			l.tell(ctx, l.batch(e))
 			continue
 		default:
 		}
@@ -73,26 +74,48 @@ redis.call('PUBLISH', ARGV[4], 'e')
 if ARGV[2] ~= '' then redis.pcall('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
 return 1`)
 
-func (l *Leases) tell(ctx context.Context, e ending) {
-	word := ""
-	switch e.end {
-	case cache.EndUncacheable:
-		word = fmt.Sprint("U", 1<<e.lease.class)
-	case cache.EndTooLarge:
-		word = "T"
+// batch is an end and those that wait behind it, as far as one exchange may carry them.
+func (l *Leases) batch(first ending) []ending {
+	some := []ending{first}
+	for len(some) < tellAtOnce {
+		select {
+		case e := <-l.ends:
+			some = append(some, e)
+		default:
+			return some
+		}
 	}
-	h := e.lease
-	err := release.Run(ctx, l.client, []string{h.names.lease}, h.token, word, remembered.Milliseconds(), h.names.channel).Err()
-	if err != nil {
-		l.n.dropped.Add(1)
+	return some
+}
+
+func (l *Leases) tell(ctx context.Context, some []ending) {
+	calls := make([]tzredis.Call, len(some))
+	for i, e := range some {
+		word := ""
+		switch e.end {
+		case cache.EndUncacheable:
+			word = fmt.Sprint("U", 1<<e.lease.class)
+		case cache.EndTooLarge:
+			word = "T"
+		}
+		h := e.lease
+		calls[i] = tzredis.Call{Script: release, Keys: []string{h.names.lease}, Args: []any{h.token, word, remembered.Milliseconds(), h.names.channel}}
+	}
+	for _, cmd := range tzredis.RunAll(ctx, l.client, calls) {
+		if cmd.Err() != nil {
+			l.n.dropped.Add(1)
+		}
 	}
 }
 
 // prolong gives a lease that is still held a new end.
-const prolong = `if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-return redis.call('PEXPIRE', KEYS[1], ARGV[2])`
+var prolong = redis.NewScript(`if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])`)
 
-const renewAtOnce = 256
+const (
+	tellAtOnce  = 64
+	renewAtOnce = 256
+)
 
 func (l *Leases) renewing(ctx context.Context) {
 	tick := time.NewTicker(l.ttl / 3)
@@ -113,14 +136,11 @@ func (l *Leases) renewing(ctx context.Context) {
 
 // renew leaves those alone of which nothing is heard: they may be held, or over.
 func (l *Leases) renew(ctx context.Context, some []*lease) {
-	cmds := make([]*redis.Cmd, len(some))
-	_, _ = l.client.Pipelined(ctx, func(p redis.Pipeliner) error { // each command has its own error
-		for i, h := range some {
-			cmds[i] = p.Eval(ctx, prolong, []string{h.names.lease}, h.token, l.ttl.Milliseconds())
-		}
-		return nil
-	})
-	for i, cmd := range cmds {
+	calls := make([]tzredis.Call, len(some))
+	for i, h := range some {
+		calls[i] = tzredis.Call{Script: prolong, Keys: []string{h.names.lease}, Args: []any{h.token, l.ttl.Milliseconds()}}
+	}
+	for i, cmd := range tzredis.RunAll(ctx, l.client, calls) {
 		if n, err := cmd.Int(); err == nil && n == 0 {
 			l.n.lost.Add(1)
 			some[i].ended.Store(true)
