@@ -137,6 +137,32 @@ func TestBudgetAndBreaker(t *testing.T) {
 	}
 }
 
+// Sixty commands that are late together are one stall, and no reason to give Redis up; slot after slot is.
+func TestOneStallIsNoOutage(t *testing.T) {
+	h := newHook(Reads, time.Second, &counts{}, slog.New(slog.DiscardHandler))
+	now := time.Now()
+	many := func(failed bool, n int) {
+		for range n {
+			h.note(failed, now)
+		}
+		now = now.Add(slot)
+	}
+	for range 20 {
+		many(false, 1)
+		many(true, 60)
+		many(true, 3)
+		many(false, 500)
+	}
+	if !h.breaker.IsClosed() {
+		t.Error("stalls opened the breaker")
+	}
+	for n := 0; h.breaker.IsClosed(); n++ {
+		if many(true, 2); n > breakerLast {
+			t.Fatal("nothing opens the breaker")
+		}
+	}
+}
+
 func TestRefusedAtOnce(t *testing.T) {
 	server := harness.StartRedis(t)
 	r := open(t, server.URL())

@@ -141,9 +141,8 @@ func (l *Leases) renew(ctx context.Context, some []*lease) {
 		calls[i] = tzredis.Call{Script: prolong, Keys: []string{h.names.lease}, Args: []any{h.token, l.ttl.Milliseconds()}}
 	}
 	for i, cmd := range tzredis.RunAll(ctx, l.client, calls) {
-		if n, err := cmd.Int(); err == nil && n == 0 {
+		if n, err := cmd.Int(); err == nil && n == 0 && some[i].ended.CompareAndSwap(false, true) { // and not given up meanwhile
 			l.n.lost.Add(1)
-			some[i].ended.Store(true)
 			l.drop(some[i])
 		}
 	}
