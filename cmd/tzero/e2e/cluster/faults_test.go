@@ -121,9 +121,9 @@ func content(page int) string { return strings.Repeat(fmt.Sprintf("page %d ", pa
 
 func (f fault) run(t *testing.T, table *cluster.Table) {
 	s := build(t, f.sort)
-	load := cluster.StartLoad(t, s.Fleet, size(200, 300), 600, content)
-	calm := size(2*time.Second, 15*time.Second)
-	lasts := size(min(f.full, 4*time.Second), f.full)
+	load := cluster.StartLoad(t, s.Fleet, harness.Size(*full, 200, 300), 600, content)
+	calm := harness.Size(*full, 2*time.Second, 15*time.Second)
+	lasts := harness.Size(*full, min(f.full, 4*time.Second), f.full)
 	time.Sleep(calm + 2*time.Second) // the first two seconds fill
 	began := time.Now()
 	f.begin(t, s)

@@ -24,13 +24,6 @@ var (
 
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
-func size[T any](small, large T) T {
-	if *full {
-		return large
-	}
-	return small
-}
-
 // three is the configuration of a gateway among others.
 const three = "redis: {url: %q}\nlogging: {decisions: {enabled: false}}"
 
@@ -67,7 +60,7 @@ func masters(t *testing.T) (string, *harness.Redis) {
 func sentinel(t *testing.T) (string, *harness.Redis) { return harness.StartSentinel(t).URL(), nil }
 
 func ask(path string, content []byte) []crowd.Ask {
-	return slices.Repeat([]crowd.Ask{{Path: path, Content: content}}, size(100, 1000))
+	return slices.Repeat([]crowd.Ask{{Path: path, Content: content}}, harness.Size(*full, 100, 1000))
 }
 
 func noise(n int) []byte {
@@ -147,7 +140,7 @@ func scenes() []scene {
 		return func(w http.ResponseWriter, c []byte) { time.Sleep(d); keep(w, c) }
 	}
 	const quick = 300 * time.Millisecond
-	long, stream := size(1500*time.Millisecond, 5*time.Second), size(time.Second, 5*time.Second)
+	long, stream := harness.Size(*full, 1500*time.Millisecond, 5*time.Second), harness.Size(*full, time.Second, 5*time.Second)
 	return []scene{
 		{"quick", true, cold("quick origin", after(quick), noise(4000), 1, 1)},
 		{"slow", true, cold(fmt.Sprintf("origin takes %s", long), after(long), noise(4000), 1, 1)},
@@ -249,7 +242,7 @@ func fails(t *testing.T, table *cluster.Table, at place) {
 		time.Sleep(300 * time.Millisecond)
 		http.Error(w, "no", 500)
 	})
-	asks := slices.Repeat([]crowd.Ask{{Path: "/fails", Status: 500}}, size(100, 1000))
+	asks := slices.Repeat([]crowd.Ask{{Path: "/fails", Status: 500}}, harness.Size(*full, 100, 1000))
 	answers := s.Rush(t, asks)
 	judge(t, table, "origin answers 500", s.origin.Count(p).Asked, 1, 3, answers, "an error is handed to those who waited at the same gateway, and stored nowhere")
 }
@@ -279,7 +272,7 @@ func varies(t *testing.T, table *cluster.Table, at place) {
 		keep(w, []byte("in "+r.Header.Get("Accept-Language")))
 	})
 	var asks []crowd.Ask
-	for i := range size(100, 1000) {
+	for i := range harness.Size(*full, 100, 1000) {
 		lang := []string{"de", "fr"}[i%2]
 		asks = append(asks, crowd.Ask{Path: "/vary", Fields: "Accept-Language: " + lang + "\r\n", Content: []byte("in " + lang)})
 	}

@@ -81,7 +81,7 @@ func purgeScenes() []scene {
 }
 
 func purgeByTag(t *testing.T, table *cluster.Table, at place) {
-	pages := size(1000, 10000)
+	pages := harness.Size(*full, 1000, 10000)
 	s := newShop(t, pages)
 	url, _ := at(t)
 	f := cluster.StartFleet(t, s.URL, three, slices.Repeat([]string{url}, 3)...)

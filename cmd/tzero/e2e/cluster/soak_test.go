@@ -96,7 +96,7 @@ func TestSoak(t *testing.T) {
 	})
 
 	table := &cluster.Table{Title: "Figures", Columns: []string{"after", "requests", "writes", "purges", "gateways: RSS, MiB", "goroutines", "descriptors", "Redis: used, MiB", "keys: cache", "lease", "epoch", "other"}}
-	lasts := size(12*time.Second, 5*time.Minute)
+	lasts := harness.Size(*full, 12*time.Second, 5*time.Minute)
 	began := time.Now()
 	var seen []soakFigures
 	for i := range 9 {

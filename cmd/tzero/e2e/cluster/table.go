@@ -2,8 +2,7 @@ package cluster
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -39,15 +38,12 @@ func (b *Table) String() string {
 // WritePage writes tables to a page under docs.
 func WritePage(t testing.TB, name, preface string, tables ...*Table) {
 	t.Helper()
-	root, err := harness.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
 	text := fmt.Sprintf(preface, time.Now().UTC().Format(time.DateOnly), harness.Machine(), harness.Version(t))
 	for _, b := range tables {
 		text += b.String()
 	}
-	if err := os.WriteFile(filepath.Join(root, "docs", name), []byte(strings.TrimSpace(text)+"\n"), 0o644); err != nil {
-		t.Fatalf("cannot write the page: %v", err)
-	}
+	harness.WritePage(t, "docs/"+name, func(w io.Writer) error {
+		_, err := io.WriteString(w, strings.TrimSpace(text)+"\n")
+		return err
+	})
 }

@@ -3,14 +3,11 @@
 package conformance_test
 
 import (
-	"bytes"
 	_ "embed"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -71,8 +68,8 @@ func TestSuite(t *testing.T) {
 		{Name: "tzero, as shipped", Results: suite.Run(t, harness.Start(t, harness.Config{Origin: origin}.YAML(t)).URL)},
 		{Name: "nginx", Results: suite.Run(t, startNginx(t, origin))},
 	}}
-	writeFile(t, filepath.Join("docs", "conformance.md"), page.Write)
-	writeFile(t, filepath.Join("cmd", "tzero", "e2e", "conformance", "counts.txt"), counts.Write)
+	harness.WritePage(t, "docs/conformance.md", page.Write)
+	harness.WritePage(t, "cmd/tzero/e2e/conformance/counts.txt", counts.Write)
 }
 
 // runLiteral runs the suite, and once more if the counts fell: its tests go by the clock, three seconds at a time,
@@ -157,19 +154,4 @@ func versions(t *testing.T) string {
 	}
 	_, number, _ := strings.Cut(strings.TrimSpace(string(nginx)), "nginx/")
 	return fmt.Sprintf("%s, Node %s, nginx %s", runtime.Version(), strings.TrimSpace(string(node)), number)
-}
-
-func writeFile(t *testing.T, path string, write func(io.Writer) error) {
-	t.Helper()
-	root, err := harness.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	if err := write(&out); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(root, path), out.Bytes(), 0o644); err != nil {
-		t.Fatalf("cannot write what was reached: %v", err)
-	}
 }

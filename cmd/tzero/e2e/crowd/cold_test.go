@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"github.com/tzero-edge/tzero/cmd/tzero/e2e/crowd"
+	"github.com/tzero-edge/tzero/cmd/tzero/e2e/harness"
 )
 
 // slowOrigin: everybody asks for a cold object at once, and the origin takes its time.
 func slowOrigin(t *testing.T, report *crowd.Report) {
 	r := start(t, 0, "")
-	takes := size(time.Second, 5*time.Second)
+	takes := harness.Size(*full, time.Second, 5*time.Second)
 	page := crowd.Content("page", 20<<10)
 	p := r.origin.Page("/page", func(w http.ResponseWriter, _ *http.Request, _ int) {
 		<-time.After(takes)
@@ -37,7 +38,7 @@ func slowOrigin(t *testing.T, report *crowd.Report) {
 func quickOrigin(t *testing.T, report *crowd.Report) {
 	r := start(t, 0, "")
 	const objects = 5
-	page := crowd.Content("page", size(256<<10, 1<<20))
+	page := crowd.Content("page", harness.Size(*full, 256<<10, 1<<20))
 	row := report.Row("%d cold objects of %d KiB, a crowd for each; the origin answers at once", objects, len(page)>>10)
 	var all [][]crowd.Answer
 	for i := range objects {
@@ -56,7 +57,7 @@ func quickOrigin(t *testing.T, report *crowd.Report) {
 // streams: followers read along, their first byte comes before the leader's last.
 func streams(t *testing.T, report *crowd.Report) {
 	r := start(t, 0, "")
-	takes := size(2*time.Second, 10*time.Second)
+	takes := harness.Size(*full, 2*time.Second, 10*time.Second)
 	page := crowd.Content("streamed", 60<<10)
 	p := r.origin.Page("/page", func(w http.ResponseWriter, _ *http.Request, _ int) {
 		w.Header().Set("Cache-Control", "max-age=60")
@@ -143,7 +144,7 @@ func leaderIsSlow(t *testing.T, report *crowd.Report) {
 // slowReaders: a fifth of the crowd takes nothing for now; the others are as fast as without them.
 func slowReaders(t *testing.T, report *crowd.Report) {
 	r := start(t, 0, "")
-	page := crowd.Content("large", size(512<<10, 1<<20))
+	page := crowd.Content("large", harness.Size(*full, 512<<10, 1<<20))
 	answer := func(w http.ResponseWriter, _ *http.Request, _ int) { stored(w, page) }
 	r.origin.Page("/alone", answer)
 	p := r.origin.Page("/page", answer)

@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"testing"
@@ -36,7 +36,7 @@ func TestCrowd(t *testing.T) {
 	case ran < len(cases) && *write:
 		t.Error("the table is not written: it is made from a run of all cases")
 	case *write:
-		writeReport(t, r)
+		harness.WritePage(t, "docs/crowd.md", func(w io.Writer) error { return r.Write(w, harness.Version(t)) })
 	}
 	var out bytes.Buffer
 	if err := r.Write(&out, "this checkout"); err != nil {
@@ -74,34 +74,11 @@ var cases = []struct {
 	{"too-large-unannounced", tooLargeUnannounced},
 }
 
-func writeReport(t *testing.T, r *crowd.Report) {
-	t.Helper()
-	root, err := harness.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	if err := r.Write(&out, harness.Version(t)); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(root, "docs", "crowd.md"), out.Bytes(), 0o644); err != nil {
-		t.Fatalf("cannot write the table: %v", err)
-	}
-}
-
-// size chooses between a small case and the full one.
-func size[T any](small, large T) T {
-	if *full {
-		return large
-	}
-	return small
-}
-
 // many is the size of a crowd.
-func many() int { return size(300, 1000) }
+func many() int { return harness.Size(*full, 300, 1000) }
 
 // joining is what a crowd gets to arrive at the gateway, after its requests have left.
-func joining() time.Duration { return size(300*time.Millisecond, time.Second) }
+func joining() time.Duration { return harness.Size(*full, 300*time.Millisecond, time.Second) }
 
 // rig is a gateway before an origin.
 type rig struct {

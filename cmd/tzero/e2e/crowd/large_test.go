@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tzero-edge/tzero/cmd/tzero/e2e/crowd"
+	"github.com/tzero-edge/tzero/cmd/tzero/e2e/harness"
 )
 
 const largeLimit = "cache: {max_object: 128KiB}\n"
@@ -15,7 +16,7 @@ const largeLimit = "cache: {max_object: 128KiB}\n"
 func tooLargeAnnounced(t *testing.T, report *crowd.Report) {
 	n := many()
 	r := start(t, n, largeLimit)
-	page, takes := crowd.Content("large", 160<<10), size(500*time.Millisecond, time.Second)
+	page, takes := crowd.Content("large", 160<<10), harness.Size(*full, 500*time.Millisecond, time.Second)
 	p := r.origin.Page("/page", func(w http.ResponseWriter, _ *http.Request, _ int) {
 		<-time.After(takes)
 		stored(w, page)
@@ -43,9 +44,9 @@ func tooLargeAnnounced(t *testing.T, report *crowd.Report) {
 // tooLargeUnannounced: the object outgrows the limit on its way. Who reads by then reads on, through a window; who takes
 // nothing is cut and slows nobody. The origin leaves everybody the time to keep up: who does not, is cut as well.
 func tooLargeUnannounced(t *testing.T, report *crowd.Report) {
-	n := size(100, 1000)
+	n := harness.Size(*full, 100, 1000)
 	r := start(t, n, largeLimit)
-	page, takes := crowd.Content("large", size(2<<20, 3<<20)), size(3*time.Second, 20*time.Second)
+	page, takes := crowd.Content("large", harness.Size(*full, 2<<20, 3<<20)), harness.Size(*full, 3*time.Second, 20*time.Second)
 	more := make(chan struct{})
 	p := r.origin.Page("/page", func(w http.ResponseWriter, _ *http.Request, _ int) {
 		w.Header().Set("Cache-Control", "max-age=60")

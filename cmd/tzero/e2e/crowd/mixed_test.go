@@ -7,13 +7,14 @@ import (
 	"time"
 
 	"github.com/tzero-edge/tzero/cmd/tzero/e2e/crowd"
+	"github.com/tzero-edge/tzero/cmd/tzero/e2e/harness"
 )
 
 // varies: the answer depends on a request's field; one request for each of its values.
 func varies(t *testing.T, report *crowd.Report) {
 	languages := []string{"de", "en", "es", "fr", "it", "nl", "pl", "pt"}
 	r := start(t, 0, "")
-	takes := size(200*time.Millisecond, time.Second)
+	takes := harness.Size(*full, 200*time.Millisecond, time.Second)
 	p := r.origin.Page("/page", func(w http.ResponseWriter, req *http.Request, _ int) {
 		<-time.After(takes)
 		w.Header().Set("Vary", "Accept-Language")
@@ -80,7 +81,7 @@ func headsBesideAFill(t *testing.T, report *crowd.Report) {
 func headsCold(t *testing.T, report *crowd.Report) {
 	r := start(t, many(), "")
 	page := crowd.Content("page", 60<<10)
-	takes := size(500*time.Millisecond, time.Second)
+	takes := harness.Size(*full, 500*time.Millisecond, time.Second)
 	p := r.origin.Page("/page", func(w http.ResponseWriter, req *http.Request, _ int) {
 		<-time.After(takes)
 		stored(w, page)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tzero-edge/tzero/cmd/tzero/e2e/crowd"
+	"github.com/tzero-edge/tzero/cmd/tzero/e2e/harness"
 )
 
 // visitors are requests that differ by a cookie, each of which is due content of its own.
@@ -45,7 +46,7 @@ func privateFewConnections(t *testing.T, report *crowd.Report) {
 func ownAnswers(t *testing.T, report *crowd.Report, connections int) {
 	n := many()
 	r := start(t, connections, "")
-	takes := size(300*time.Millisecond, time.Second)
+	takes := harness.Size(*full, 300*time.Millisecond, time.Second)
 	turns := (n + connections - 1) / connections // of the pool, for a crowd
 	p := r.origin.Page("/page", personal(takes))
 	slack := 4 * time.Second // for the machine: a thousand requests each way, and others who use it

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tzero-edge/tzero/cmd/tzero/e2e/crowd"
+	"github.com/tzero-edge/tzero/cmd/tzero/e2e/harness"
 )
 
 // aging is an object that is fresh for a second, and what the origin does from the second request on.
@@ -35,7 +36,7 @@ func (r *rig) aging(t *testing.T, cacheControl string, page []byte, later func(w
 func staleWhileRevalidate(t *testing.T, report *crowd.Report) {
 	r := start(t, 0, "")
 	old, fresh := crowd.Content("old", 20<<10), crowd.Content("new", 20<<10)
-	takes := size(2*time.Second, 5*time.Second)
+	takes := harness.Size(*full, 2*time.Second, 5*time.Second)
 	renewed := make(chan struct{})
 	p := r.aging(t, "max-age=1, stale-while-revalidate=60", old, func(w http.ResponseWriter, _ *http.Request) {
 		<-time.After(takes)
@@ -67,7 +68,7 @@ func staleWhileRevalidate(t *testing.T, report *crowd.Report) {
 // staleRevalidated: a stale object that has to be asked for, and is still good.
 func staleRevalidated(t *testing.T, report *crowd.Report) {
 	r := start(t, 0, "")
-	page, takes := crowd.Content("page", 20<<10), size(500*time.Millisecond, 2*time.Second)
+	page, takes := crowd.Content("page", 20<<10), harness.Size(*full, 500*time.Millisecond, 2*time.Second)
 	p := r.aging(t, "max-age=1", page, func(w http.ResponseWriter, req *http.Request) {
 		<-time.After(takes)
 		w.Header().Set("Cache-Control", "max-age=60")
@@ -89,7 +90,7 @@ func staleRevalidated(t *testing.T, report *crowd.Report) {
 // staleIfError: a stale object whose origin fails stands in for everybody.
 func staleIfError(t *testing.T, report *crowd.Report) {
 	r := start(t, 0, "")
-	page, takes := crowd.Content("page", 20<<10), size(500*time.Millisecond, 2*time.Second)
+	page, takes := crowd.Content("page", 20<<10), harness.Size(*full, 500*time.Millisecond, 2*time.Second)
 	p := r.aging(t, "max-age=1, stale-if-error=60", page, func(w http.ResponseWriter, _ *http.Request) {
 		<-time.After(takes)
 		http.Error(w, "broken", http.StatusInternalServerError)

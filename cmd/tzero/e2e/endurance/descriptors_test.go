@@ -34,7 +34,7 @@ func descriptors(t *testing.T, report *endurance.Report) {
 
 func hoard(t *testing.T, report *endurance.Report, name string, fails float64, a endurance.CrowdArgs) {
 	g := startLimited(t)
-	row := report.Row("Descriptors exhausted", "the gateway may open %d; 400 clients come who %s, and come back when turned out, for %v", files, name, size(2*time.Second, 10*time.Second))
+	row := report.Row("Descriptors exhausted", "the gateway may open %d; 400 clients come who %s, and come back when turned out, for %v", files, name, harness.Size(*full, 2*time.Second, 10*time.Second))
 	row.Add("load average %s", harness.Busy())
 	res, err := http.Get(g.URL + "/page")
 	if err != nil {
@@ -49,7 +49,7 @@ func hoard(t *testing.T, report *endurance.Report, name string, fails float64, a
 	}
 	stop := g.probe(t, endurance.ProbeArgs{Path: "/page", Rate: 50, Patience: patience})
 	endurance.Ask[endurance.Nothing](t, hoarders, "Start", a)
-	<-time.After(size(2*time.Second, 10*time.Second))
+	<-time.After(harness.Size(*full, 2*time.Second, 10*time.Second))
 	during := stop()
 	tally := endurance.Ask[endurance.Tally](t, hoarders, "Leave", endurance.Nothing{})
 	again := endurance.Eventually(t, 10*time.Second, "a new client is served", func() bool { return servesNew(g.URL + "/page") })

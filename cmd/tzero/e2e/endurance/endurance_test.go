@@ -3,8 +3,8 @@ package endurance_test
 import (
 	"bytes"
 	"flag"
+	"io"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/tzero-edge/tzero/cmd/tzero/e2e/endurance"
@@ -48,36 +48,13 @@ func TestEndurance(t *testing.T) {
 	case ran < len(scenarios) && *write:
 		t.Error("the table is not written: it is made from a run of all scenarios")
 	case *write:
-		writeReport(t, r)
+		harness.WritePage(t, "docs/endurance.md", func(w io.Writer) error { return r.Write(w, harness.Version(t)) })
 	}
 	var out bytes.Buffer
 	if err := r.Write(&out, "this checkout"); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("\n%s", out.String())
-}
-
-func writeReport(t *testing.T, r *endurance.Report) {
-	t.Helper()
-	root, err := harness.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	if err := r.Write(&out, harness.Version(t)); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(root, "docs", "endurance.md"), out.Bytes(), 0o644); err != nil {
-		t.Fatalf("cannot write the table: %v", err)
-	}
-}
-
-// size chooses between a small scenario and the full one.
-func size[T any](small, large T) T {
-	if *full {
-		return large
-	}
-	return small
 }
 
 // rig is a gateway before an origin.

@@ -17,7 +17,7 @@ import (
 // and nothing is left behind.
 func reloads(t *testing.T, report *endurance.Report) {
 	g := start(t, "")
-	clients, sockets := size(20, 100), size(10, 50)
+	clients, sockets := harness.Size(*full, 20, 100), harness.Size(*full, 10, 50)
 	row := report.Row("SIGHUP under load", "20 times, good and bad files in turn (one more route, health checks, other limits, another origin; no YAML, an unknown key, an impossible value, "+
 		"an origin that does not exist, empty, %v, none at all); %d clients on kept connections ask every %v, %d WebSockets talk", enormous(), clients, pausing(), sockets)
 	row.Add("load average %s", harness.Busy())
@@ -49,8 +49,8 @@ func reloads(t *testing.T, report *endurance.Report) {
 	row.Add("%d applied, %d refused", good, 20-good)
 }
 
-func enormous() endurance.Bytes { return size[endurance.Bytes](256<<20, 4<<30) }
-func pausing() time.Duration    { return size(20*time.Millisecond, 50*time.Millisecond) }
+func enormous() endurance.Bytes { return harness.Size[endurance.Bytes](*full, 256<<20, 4<<30) }
+func pausing() time.Duration    { return harness.Size(*full, 20*time.Millisecond, 50*time.Millisecond) }
 
 // echoing keeps the sockets talking until the function that it returns is called.
 func echoing(t *testing.T, ws *endurance.Peer) func() endurance.Outcomes {
@@ -82,7 +82,7 @@ func (r *rig) twenty(t *testing.T, row *endurance.Row) (good int) {
 	t.Helper()
 	generation := r.Metrics(t)["tzero_config_generation"]
 	var slowest time.Duration
-	pause := time.NewTicker(size(20*time.Millisecond, 500*time.Millisecond))
+	pause := time.NewTicker(harness.Size(*full, 20*time.Millisecond, 500*time.Millisecond))
 	defer pause.Stop()
 	for i := range 20 {
 		<-pause.C // every generation sees traffic

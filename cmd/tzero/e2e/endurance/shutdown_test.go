@@ -19,8 +19,8 @@ func shutdown(t *testing.T, report *endurance.Report) {
 }
 
 func drain(t *testing.T, report *endurance.Report) {
-	clients, lasting := size(20, 100), size(1500*time.Millisecond, 12*time.Second)
-	think := size(500*time.Millisecond, 2*time.Second)
+	clients, lasting := harness.Size(*full, 20, 100), harness.Size(*full, 1500*time.Millisecond, 12*time.Second)
+	think := harness.Size(*full, 500*time.Millisecond, 2*time.Second)
 	g := start(t, fmt.Sprintf("shutdown: {think: %v, grace: 30s}\n", think))
 	row := report.Row("SIGTERM under load", "%d clients in a closed loop, each asks every 50 ms until it is told `Connection: close`; %d ask on a new connection every 50 ms until it is refused; "+
 		"10 downloads and 10 chunked streams of %v under way", clients, clients/2, lasting)
@@ -46,7 +46,7 @@ func drain(t *testing.T, report *endurance.Report) {
 	endurance.Eventually(t, 5*time.Second, "all downloads are under way", func() bool {
 		return g.Metrics(t)["tzero_connections"] >= float64(clients+len(errs))
 	})
-	<-time.After(size(500*time.Millisecond, 5*time.Second))
+	<-time.After(harness.Size(*full, 500*time.Millisecond, 5*time.Second))
 	took := g.terminate(t)
 	slow.Wait()
 	result := endurance.Ask[endurance.LoadResult](t, load, "Wait", endurance.Nothing{})
@@ -88,7 +88,7 @@ func (r *rig) terminate(t *testing.T) time.Duration {
 }
 
 func cutOff(t *testing.T, report *endurance.Report) {
-	sockets, grace := size(5, 50), size(time.Second, 5*time.Second)
+	sockets, grace := harness.Size(*full, 5, 50), harness.Size(*full, time.Second, 5*time.Second)
 	g := start(t, fmt.Sprintf("shutdown: {think: 200ms, grace: %v}\n", grace))
 	row := report.Row("SIGTERM, and some never end", "%d WebSockets, 1 event stream, 1 GET and 1 POST that the origin never answers; grace %v", sockets, grace)
 	ws := endurance.Start(t, "sockets")

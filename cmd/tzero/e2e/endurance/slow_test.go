@@ -11,13 +11,13 @@ import (
 // slowClients lets crowds in that take their time; everybody else is served meanwhile.
 func slowClients(t *testing.T, report *endurance.Report) {
 	t.Run("of all kinds", func(t *testing.T) {
-		crowd(t, report, size("limits: {header_timeout: 1s}\n", "limits: {connections: 15000}\n"), 0, endurance.CrowdArgs{
-			Heads: size(300, 8500), Readers: size(50, 1000), Bodies: size(20, 200), Idlers: size(30, 300),
+		crowd(t, report, harness.Size(*full, "limits: {header_timeout: 1s}\n", "limits: {connections: 15000}\n"), 0, endurance.CrowdArgs{
+			Heads: harness.Size(*full, 300, 8500), Readers: harness.Size(*full, 50, 1000), Bodies: harness.Size(*full, 20, 200), Idlers: harness.Size(*full, 30, 300),
 		})
 	})
 	t.Run("more than may be open", func(t *testing.T) {
 		// Whoever comes while everybody else has only just come is refused: nobody is slow yet.
-		crowd(t, report, size("limits: {header_timeout: 5s, connections: 200}\n", ""), 0.2, endurance.CrowdArgs{Heads: size(300, 10000)})
+		crowd(t, report, harness.Size(*full, "limits: {header_timeout: 5s, connections: 200}\n", ""), 0.2, endurance.CrowdArgs{Heads: harness.Size(*full, 300, 10000)})
 	})
 }
 
@@ -25,20 +25,20 @@ func slowClients(t *testing.T, report *endurance.Report) {
 func crowd(t *testing.T, report *endurance.Report, extra string, refused float64, a endurance.CrowdArgs) {
 	g := start(t, extra)
 	count := a.Heads + a.Readers + a.Bodies + a.Idlers
-	a.Addr, a.Path, a.Pace, a.Again = g.Addr, "/page?of=4194304", size(100*time.Millisecond, time.Second), time.Second
+	a.Addr, a.Path, a.Pace, a.Again = g.Addr, "/page?of=4194304", harness.Size(*full, 100*time.Millisecond, time.Second), time.Second
 	row := report.Row("Slow clients", "%d at once for %v, coming back a second after being turned out: %d send a header line, %d a request's content, byte by byte, one every %v; "+
 		"%d take 4 MiB at 1 KiB every %v; %d say nothing; limit %.0f connections", count, staying(), a.Heads, a.Bodies, a.Pace, a.Readers, a.Pace, a.Idlers,
 		g.Metrics(t)["tzero_connections_limit"])
 	row.Add("load average %s", harness.Busy())
 	quiet := g.others(t)
-	<-time.After(size(time.Second, 10*time.Second))
+	<-time.After(harness.Size(*full, time.Second, 10*time.Second))
 	before := quiet()
 	idle := g.Memory(t)
 	g.ForgetPeak(t)
 	slow := endurance.Start(t, "crowd")
 	stop := g.others(t)
 	endurance.Ask[endurance.Nothing](t, slow, "Start", a)
-	<-time.After(size(time.Second/2, 3*time.Second))
+	<-time.After(harness.Size(*full, time.Second/2, 3*time.Second))
 	arriving := stop()
 	if refused == 0 {
 		noFailures(t, arriving)
@@ -86,4 +86,4 @@ func fewFailures(t *testing.T, l endurance.Latencies, share float64) {
 	}
 }
 
-func staying() time.Duration { return size(3*time.Second, 30*time.Second) }
+func staying() time.Duration { return harness.Size(*full, 3*time.Second, 30*time.Second) }

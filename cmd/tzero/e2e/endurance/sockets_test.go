@@ -13,7 +13,7 @@ import (
 // sockets opens thousands of WebSockets, talks on each, holds and closes them: no failure, and everything is given back.
 func sockets(t *testing.T, report *endurance.Report) {
 	g := start(t, "")
-	count := size(200, 5000)
+	count := harness.Size(*full, 200, 5000)
 	row := report.Row("WebSockets", "%d opened, a message echoed on each, held for %v, echoed again, closed; then three times more, without holding them", count, hold())
 	row.Add("load average %s", harness.Busy())
 	g.settled(t)
@@ -96,7 +96,7 @@ func (r *rig) round(t *testing.T, count int, held func()) (out round) {
 	return out
 }
 
-func hold() time.Duration { return size(500*time.Millisecond, 10*time.Second) }
+func hold() time.Duration { return harness.Size(*full, 500*time.Millisecond, 10*time.Second) }
 
 // tunnels is the live registry's count in /status.
 func (r *rig) tunnels(t *testing.T) int {

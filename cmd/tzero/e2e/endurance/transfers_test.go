@@ -18,10 +18,10 @@ import (
 // it was, and others are served meanwhile.
 func transfers(t *testing.T, report *endurance.Report) {
 	g := start(t, "")
-	bytes := size[int64](24<<20, 1<<30)
+	bytes := harness.Size[int64](*full, 24<<20, 1<<30)
 	sum := endurance.Checksum(bytes)
 	quiet := g.others(t)
-	<-time.After(size(time.Second, 10*time.Second))
+	<-time.After(harness.Size(*full, time.Second, 10*time.Second))
 	before := quiet()
 	noFailures(t, before)
 	for _, c := range []struct {

@@ -1,13 +1,12 @@
 package malformed_test
 
 import (
-	"bytes"
 	"embed"
 	"flag"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/tzero-edge/tzero/cmd/tzero/e2e/harness"
@@ -39,7 +38,7 @@ func TestTable(t *testing.T) {
 		t.Errorf("%d connections to the origin belong to no case: %+v", len(tzero.Strays), tzero.Strays)
 	}
 	if *write {
-		writeTable(t, tzero, nginx)
+		harness.WritePage(t, "docs/malformed.md", func(w io.Writer) error { return malformed.Write(w, tzero, nginx) })
 	}
 }
 
@@ -138,19 +137,4 @@ func newOrigin(t *testing.T) *malformed.Origin {
 	}
 	t.Cleanup(o.Close)
 	return o
-}
-
-func writeTable(t *testing.T, runs ...*malformed.Results) {
-	t.Helper()
-	root, err := harness.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	if err := malformed.Write(&out, runs...); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(root, "docs", "malformed.md"), out.Bytes(), 0o644); err != nil {
-		t.Fatalf("cannot write the table: %v", err)
-	}
 }
