@@ -55,8 +55,8 @@ func openCluster(c *configs.Config, store *cache.Cache, generation func() uint64
 	})
 	k.bus = bus.New(bus.Options{
 		Client: k.redis.Client(redis.Bus), Keys: k.redis.Keys(), Epochs: store.Epochs(), Applied: k.nodes.Soon,
-		CutOff: func(at time.Time) {
-			log.Warn("cut off from the other gateways: purges are not heard of", "on_partition", c.Redis.OnPartition)
+		CutOff: func(at time.Time, why error) {
+			log.Warn("cut off from the other gateways: purges are not heard of", "on_partition", c.Redis.OnPartition, "error", why)
 			store.CutOff(at)
 		},
 		Rejoined: func(time.Time) {
@@ -122,10 +122,14 @@ func (s *services) statusOfCluster() *admin.Cluster {
 	b, c := s.cluster.bus.Stats(), s.cache.Stats()
 	st := &admin.Cluster{Node: s.cluster.id, Epoch: b.Epoch, Ready: s.cluster.bus.Ready(), CutOff: b.Cut, Hits: c.SharedHits, Waited: c.Awaited,
 		Redis: map[string]string{}, Nodes: nodesOf(s.cluster.nodes.Known(), func(redis.Node) bool { return true })}
-	for purpose, open := range s.cluster.redis.Stats().Open {
+	r := s.cluster.redis.Stats()
+	for purpose, open := range r.Open {
 		st.Redis[purpose] = "used"
 		if open {
 			st.Redis[purpose] = "not answering"
+		}
+		if t := r.Trouble[purpose]; t != "" {
+			st.Redis[purpose] += ", " + t
 		}
 	}
 	return st

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -41,26 +42,81 @@ type hook struct {
 	budget  time.Duration
 	breaker circuitbreaker.CircuitBreaker[any]
 	counts  *counts
+	log     *slog.Logger
 	heard   atomic.Int64 // Unix ms of the last answer in time
+	trouble atomic.Pointer[trouble]
+	warned  atomic.Int64 // Unix ms of the last time that a refusal was logged
 
 	mu                  sync.Mutex
 	began               time.Time // of the slot
 	succeeded, failures int       // in it
 }
 
+// trouble is the last thing that went wrong.
+type trouble struct {
+	at      time.Time
+	refused bool // Redis answered, and not what was hoped for
+	what    string
+}
+
+const (
+	longestTrouble = 200 // bytes of an error that are kept: it may be the other side's text
+	warnEvery      = time.Minute
+	recently       = 10 * time.Second
+)
+
 func newHook(p Purpose, budget time.Duration, c *counts, log *slog.Logger) *hook {
-	b := circuitbreaker.NewBuilder[any]().
+	h := &hook{purpose: p, budget: budget, counts: c, log: log}
+	h.breaker = circuitbreaker.NewBuilder[any]().
 		WithFailureThresholdRatio(breakerFailures, breakerLast).
 		WithDelay(breakerDelay).
 		WithSuccessThreshold(1).
 		OnOpen(func(e circuitbreaker.StateChangedEvent) {
 			if e.OldState == circuitbreaker.ClosedState { // and not after a probe
-				log.Warn("Redis does not answer: going on without it", "purpose", p.String())
+				log.Warn("Redis does not answer: going on without it", "purpose", p.String(), "last_error", h.lately().what)
 			}
 		}).
 		OnClose(func(circuitbreaker.StateChangedEvent) { log.Info("Redis answers again", "purpose", p.String()) }).
 		Build()
-	return &hook{purpose: p, budget: budget, breaker: b, counts: c}
+	return h
+}
+
+// lately is what went wrong within the last seconds.
+func (h *hook) lately() trouble {
+	if t := h.trouble.Load(); t != nil && time.Since(t.at) < recently {
+		return *t
+	}
+	return trouble{}
+}
+
+// remember keeps an error for the log and for the status. What Redis refuses is a mistake in its configuration or ours,
+// and nothing that opens a breaker: it is logged by itself, now and then.
+func (h *hook) remember(cmds []redis.Cmder, err error, now time.Time) {
+	for _, c := range cmds { // of a pipeline, what the first refused command came to
+		if len(cmds) > 1 && c.Err() != nil && !harmless(c.Err()) {
+			err = c.Err()
+			break
+		}
+	}
+	if err == nil || harmless(err) {
+		return
+	}
+	t := &trouble{at: now, refused: !unreachable(err), what: err.Error()}
+	if errors.Is(err, context.DeadlineExceeded) {
+		t.what = fmt.Sprintf("no answer within %s", h.budget)
+	}
+	if len(t.what) > longestTrouble {
+		t.what = strings.ToValidUTF8(t.what[:longestTrouble], "") + "…"
+	}
+	h.trouble.Store(t)
+	if last := h.warned.Load(); t.refused && now.UnixMilli()-last > warnEvery.Milliseconds() && h.warned.CompareAndSwap(last, now.UnixMilli()) {
+		h.log.Warn("Redis refuses a command", "purpose", h.purpose.String(), "command", cmds[0].Name(), "error", t.what)
+	}
+}
+
+// harmless reports whether an error is none for an operator.
+func harmless(err error) bool {
+	return errors.Is(err, redis.Nil) || errors.Is(err, ErrOpen) || errors.Is(err, context.Canceled) || redis.HasErrorPrefix(err, "NOSCRIPT")
 }
 
 // DialHook is redis.Hook.
@@ -98,6 +154,7 @@ func (h *hook) guard(ctx context.Context, cmds []redis.Cmder, run func(context.C
 	began := time.Now()
 	err := run(bounded)
 	h.judge(ctx, err, began)
+	h.remember(cmds, err, began)
 	if len(cmds) == 1 { // the command itself learns of it later
 		h.counts.add(cmds[0].Name(), outcomeOf(ctx, err))
 		return err
@@ -132,7 +189,13 @@ func (h *hook) lets(ctx context.Context) bool {
 // judge tells the breaker. What the caller gave up says nothing about Redis, but the permit has to go back.
 func (h *hook) judge(ctx context.Context, err error, began time.Time) {
 	now := time.Now()
-	failed := err != nil && unreachable(err) && !errors.Is(ctx.Err(), context.Canceled) || errors.Is(err, ErrOpen) || now.Sub(began) > h.budget
+	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+		if !h.breaker.IsClosed() {
+			h.record(true)
+		}
+		return
+	}
+	failed := err != nil && unreachable(err) || errors.Is(err, ErrOpen) || now.Sub(began) > h.budget
 	h.note(failed, now)
 	if !failed && (err == nil || errors.Is(err, redis.Nil)) {
 		h.heard.Store(now.UnixMilli())
@@ -251,13 +314,14 @@ type CommandCount struct {
 
 // Stats is a snapshot.
 type Stats struct {
-	Commands []CommandCount  // those that are not 0
-	Open     map[string]bool // by purpose: the breaker lets nothing through
+	Commands []CommandCount    // those that are not 0
+	Open     map[string]bool   // by purpose: the breaker lets nothing through
+	Trouble  map[string]string // by purpose: what went wrong within the last seconds
 }
 
 // Stats returns one.
 func (r *Redis) Stats() Stats {
-	s := Stats{Open: map[string]bool{}}
+	s := Stats{Open: map[string]bool{}, Trouble: map[string]string{}}
 	for i := range r.counts.n {
 		for o := range r.counts.n[i] {
 			if n := r.counts.n[i][o].Load(); n > 0 {
@@ -267,6 +331,11 @@ func (r *Redis) Stats() Stats {
 	}
 	for p, h := range r.hooks {
 		s.Open[Purpose(p).String()] = h.breaker.IsOpen()
+		if t := h.lately(); t.refused {
+			s.Trouble[Purpose(p).String()] = "refuses: " + t.what
+		} else if t.what != "" {
+			s.Trouble[Purpose(p).String()] = "lately: " + t.what
+		}
 	}
 	return s
 }

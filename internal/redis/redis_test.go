@@ -208,6 +208,12 @@ func TestPassword(t *testing.T) {
 	if err := bad.Client(Bus).Ping(context.Background()).Err(); err == nil || strings.Contains(err.Error(), "hunter") {
 		t.Errorf("got %v", err)
 	}
+	if s := bad.Stats().Trouble["bus"]; !strings.HasPrefix(s, "refuses: WRONGPASS") || strings.Contains(s, "hunter") {
+		t.Errorf("the status says %q", s)
+	}
+	if s := good.Stats().Trouble; len(s) > 0 {
+		t.Errorf("where all is well, the status says %q", s)
+	}
 }
 
 func TestSentinelAndCluster(t *testing.T) {

@@ -13,6 +13,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -41,7 +42,8 @@ type Bus struct {
 
 	synced atomic.Bool
 	cut    atomic.Bool
-	lastOK atomic.Int64 // Unix ms
+	lastOK atomic.Int64          // Unix ms
+	failed atomic.Pointer[error] // what the last comparison failed with
 
 	order sync.Mutex // held while purges are taken
 	known uint64     // every purge up to this number of Redis's is applied
@@ -62,7 +64,8 @@ type Options struct {
 	Applied func()
 	// CutOff and Rejoined are told when this node does not learn of purges any more, and when it does and has learned of
 	// all of them.
-	CutOff, Rejoined func(at time.Time)
+	CutOff   func(at time.Time, why error)
+	Rejoined func(at time.Time)
 	// Other gets the messages that are none of package bus.
 	Other func(payload []byte)
 }
@@ -204,7 +207,10 @@ func (b *Bus) take(p purge.Purge) {
 	}
 }
 
-var errForeign = errors.New("what Redis has under the name of the purges is something else")
+// errForeign: it is left alone, for it may be somebody's.
+func (b *Bus) errForeign() error {
+	return fmt.Errorf("what Redis has as %s is no number of a purge: give redis.prefix a value of its own, or delete it if it is nobody's", b.o.Keys.Sequence())
+}
 
 // catchUp reads every purge that this node does not have, or tells Redis what it has lost.
 func (b *Bus) catchUp(ctx context.Context) error {
@@ -214,13 +220,15 @@ func (b *Bus) catchUp(ctx context.Context) error {
 }
 
 func (b *Bus) readMissed(ctx context.Context) error {
-	seq, err := b.o.Client.Get(ctx, b.o.Keys.Sequence()).Uint64()
+	text, err := b.o.Client.Get(ctx, b.o.Keys.Sequence()).Result()
 	if err != nil && !errors.Is(err, redis.Nil) {
-		return err
+		return fmt.Errorf("cannot ask Redis for the number of the last purge: %w", err)
+	}
+	seq, err := strconv.ParseUint(cmp.Or(text, "0"), 10, 32)
+	if err != nil {
+		return b.errForeign()
 	}
 	switch {
-	case seq > math.MaxUint32:
-		return errForeign
 	case seq < b.known:
 		b.n.restored.Add(1)
 		return b.restore(ctx)

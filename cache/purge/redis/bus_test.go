@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -25,6 +26,7 @@ type node struct {
 	*Bus
 	epochs *purge.Epochs
 	cuts   atomic.Int64 // when it was cut off, Unix ms
+	why    atomic.Pointer[error]
 	back   atomic.Int64 // latest known when it was back
 	others atomic.Int64
 	stop   func()
@@ -41,7 +43,7 @@ func start(t testing.TB, url string) *node {
 	n := &node{epochs: purge.NewEpochs()}
 	n.Bus = New(Options{
 		Client: r.Client(tzredis.Bus), Keys: r.Keys(), Epochs: n.epochs, Applied: func() {},
-		CutOff: func(at time.Time) { n.cuts.Store(at.UnixMilli()) }, Rejoined: func(time.Time) { n.back.Store(int64(n.epochs.Latest())) },
+		CutOff: func(at time.Time, why error) { n.why.Store(&why); n.cuts.Store(at.UnixMilli()) }, Rejoined: func(time.Time) { n.back.Store(int64(n.epochs.Latest())) },
 		Other: func([]byte) { n.others.Add(1) },
 	})
 	ctx, stop := context.WithCancel(context.Background())
@@ -168,6 +170,26 @@ func TestCutOff(t *testing.T) {
 	harness.Eventually(t, "what was purged meanwhile is known", 10*time.Second, func() bool { return b.hit("meanwhile", 0) })
 	if s := a.Stats(); s.Later != 0 {
 		t.Errorf("%d purges still wait", s.Later)
+	}
+}
+
+// Somebody else's value under the name of the number is left alone, and said.
+func TestAForeignNumber(t *testing.T) {
+	server := harness.StartRedis(t)
+	a := start(t, server.URL())
+	ready(t, a)
+	for _, value := range []string{"nonsense", "99999999999"} {
+		a.cuts.Store(0)
+		server.Client().Set(context.Background(), a.o.Keys.Sequence(), value, 0)
+		harness.Eventually(t, "the node is cut off", 10*time.Second, func() bool { return a.cuts.Load() > 0 })
+		if why := (*a.why.Load()).Error(); !strings.Contains(why, "redis.prefix") || !strings.Contains(why, a.o.Keys.Sequence()) {
+			t.Errorf("it says %q", why)
+		}
+		if got := server.Client().Get(context.Background(), a.o.Keys.Sequence()).Val(); got != value {
+			t.Errorf("it was replaced by %q", got)
+		}
+		server.Client().Del(context.Background(), a.o.Keys.Sequence())
+		ready(t, a)
 	}
 }
 

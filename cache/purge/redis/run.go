@@ -2,11 +2,14 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
+
+	tzredis "github.com/tzero-edge/tzero/internal/redis"
 )
 
 // Run listens, compares and watches until ctx ends.
@@ -69,8 +72,12 @@ func (b *Bus) comparing(ctx context.Context) {
 
 func (b *Bus) compare(ctx context.Context) {
 	if err := b.catchUp(ctx); err != nil {
+		if ctx.Err() == nil && !errors.Is(err, tzredis.ErrOpen) { // that one only says that there was another
+			b.failed.Store(&err)
+		}
 		return
 	}
+	b.failed.Store(nil)
 	b.lastOK.Store(time.Now().UnixMilli())
 	b.synced.Store(true)
 	if b.cut.Swap(false) {
@@ -89,8 +96,16 @@ func (b *Bus) watching(ctx context.Context) {
 			return
 		case now := <-tick.C:
 			if now.UnixMilli()-b.lastOK.Load() > cutAfter.Milliseconds() && !b.cut.Swap(true) {
-				b.o.CutOff(now)
+				b.o.CutOff(now, b.why())
 			}
 		}
 	}
+}
+
+// why is what keeps the node from learning of purges.
+func (b *Bus) why() error {
+	if err := b.failed.Load(); err != nil {
+		return *err
+	}
+	return errors.New("redis was not asked for the number of the last purge for too long")
 }
