@@ -41,18 +41,31 @@ func cellOf(kind byte, parts ...[]byte) Cell {
 
 // URL is one page in all its variants, over http and https: its host, with a port where visitors give one, and its
 // target, path and query, as it is keyed.
-func URL(host, target []byte) Cell { return cellOf(kindURL, field.AppendLower(nil, host), target) }
+func URL(host, target []byte) Cell { return cellOf(kindURL, place(host), target) }
+
+// place is a host as purges know it: the ports of http and https go without saying (RFC 3986 §6.2.3), whichever of the two
+// it is.
+func place(host []byte) []byte {
+	h := field.AppendLower(nil, host)
+	for _, port := range []string{":80", ":443"} {
+		if rest, found := bytes.CutSuffix(h, []byte(port)); found && !bytes.HasSuffix(rest, []byte(":")) { // and no bare IPv6 address
+			return rest
+		}
+	}
+	return h
+}
 
 // Prefix is a path and all that lies beneath it: "/blog" means /blog, /blog?page=2 and /blog/first, and not /blogger.
 // Whether path ends in a slash does not count. "" is the whole host.
 func Prefix(host, path []byte) Cell {
-	return cellOf(kindPrefix, field.AppendLower(nil, host), bytes.TrimRight(path, "/"))
+	return cellOf(kindPrefix, place(host), bytes.TrimRight(path, "/"))
 }
 
-// Tag is what Surrogate-Key or Cache-Tag names.
+// Tag is what Surrogate-Key, Cache-Tag or Cache-Groups names, wherever.
 func Tag(name []byte) Cell { return cellOf(kindTag, name) }
 
-// Group is one of an origin's Cache-Groups (RFC 9875 §2): groups of the same name elsewhere are others.
+// Group is one of an origin's Cache-Groups (RFC 9875 §2) as an answer of that origin makes it void: groups of the same name
+// elsewhere are others.
 func Group(scheme string, host, name []byte) Cell {
 	return cellOf(kindGroup, []byte(scheme), field.AppendLower(nil, host), name)
 }
@@ -91,6 +104,7 @@ func AppendCells(dst []byte, p Page, fields field.List) ([]byte, bool) {
 		for _, name := range groups(fields, "Cache-Groups") {
 			s.count(name)
 			s.add(Group(p.Scheme, p.Host, name))
+			s.add(Tag(name))
 		}
 	}
 	return s.dst, !s.over

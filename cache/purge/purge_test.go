@@ -70,7 +70,10 @@ func TestWhatAPurgeHits(t *testing.T) {
 	for _, tag := range []string{"news", "front", "late", "c"} {
 		hits(HardPurged, fmt.Sprintf(`{"tag": %q}`, tag))
 	}
-	hits(Clean, `{"tags": ["New", "NEWS", "g1", "tok"]}`)
+	hits(Clean, `{"tags": ["New", "NEWS", "G1", "tok"]}`)
+	hits(HardPurged, `{"tag": "g1"}`)
+	hits(HardPurged, `{"url": "http://shop.test:80/blog/first?page=2"}`)
+	hits(HardPurged, `{"prefix": "shop.test:443/blog"}`)
 	hits(SoftPurged, `{"tag": "news", "soft": true}`)
 	hits(HardPurged, `{"all": true}`)
 	hits(SoftPurged, `{"all": true, "soft": true}`)
@@ -98,7 +101,12 @@ func TestBadRequestsAreRefused(t *testing.T) {
 			t.Errorf("%s: got %v, want an error that contains %q", json, err, want)
 		}
 	}
-	bad(``, "cannot read the purge")
+	bad(``, "there is nothing")
+	bad(`{`, "it ends too early")
+	bad(`[]`, "it is an array and no object")
+	bad(`{"tags": "a"}`, "tags cannot be of the kind string")
+	bad(`{"tags": [1]}`, "tags cannot be of the kind number")
+	bad(`{"soft": 1}`, "soft cannot be of the kind number")
 	bad(`{"tagz": ["a"]}`, `unknown field "tagz"`)
 	bad(`{"tag": "a"} {"tag": "b"}`, "something follows")
 	bad(`{}`, "cannot purge nothing")

@@ -14,7 +14,7 @@ import (
 type Request struct {
 	URLs     []string `json:"urls,omitempty"`     // pages, absolute
 	Prefixes []string `json:"prefixes,omitempty"` // hosts with paths, absolute
-	Tags     []string `json:"tags,omitempty"`     // of Surrogate-Key and Cache-Tag
+	Tags     []string `json:"tags,omitempty"`     // of Surrogate-Key, Cache-Tag and Cache-Groups
 	All      bool     `json:"all,omitempty"`
 	Soft     bool     `json:"soft,omitempty"` // stale from now on, and used while new ones are fetched
 }
@@ -33,7 +33,7 @@ func ReadRequest(b []byte) (Request, error) {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&r); err != nil {
-		return Request{}, fmt.Errorf(`cannot read the purge: %w; write it as {"tags": ["news"]}, {"urls": […]}, {"prefixes": […]} or {"all": true}, with "soft": true if what is stored may be used while it is renewed`, err)
+		return Request{}, fmt.Errorf(`cannot read the purge: %s; write it as {"tags": ["news"]}, {"urls": […]}, {"prefixes": […]} or {"all": true}, with "soft": true if what is stored may be used while it is renewed`, plain(err))
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return Request{}, errors.New("cannot read the purge: something follows the JSON object")
@@ -47,6 +47,23 @@ func ReadRequest(b []byte) (Request, error) {
 		}
 	}
 	return r.Request, r.Request.check()
+}
+
+// plain says what is wrong with JSON in words that know nothing of Go.
+func plain(err error) string {
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.Is(err, io.EOF):
+		return "there is nothing"
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return "it ends too early"
+	case errors.As(err, &kind) && kind.Field == "":
+		return "it is an " + kind.Value + " and no object"
+	case errors.As(err, &kind):
+		name := kind.Field[strings.LastIndexByte(kind.Field, '.')+1:]
+		return fmt.Sprintf("%s cannot be of the kind %s", name, kind.Value)
+	}
+	return strings.TrimPrefix(err.Error(), "json: ")
 }
 
 func (r *Request) check() error {

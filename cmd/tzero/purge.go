@@ -52,8 +52,8 @@ func purgeCommand() *cobra.Command {
 		Use:   "purge",
 		Short: "Have stored pages fetched again",
 		Long: "Have stored pages fetched again, by the running gateway on this machine and all that share its Redis: by tag (Surrogate-Key,\n" +
-			"Cache-Tag), by address, by prefix, or all of them. With --soft they are used until the new ones are here. It waits until every\n" +
-			"gateway has acknowledged, and fails when one has not.",
+			"Cache-Tag, Cache-Groups), by address, by prefix, or all of them. With --soft they are used until the new ones are here. It waits\n" +
+			"until every gateway has acknowledged, and fails when one has not.",
 		Example: "  tzero purge --tag news --tag front-page\n" +
 			"  tzero purge --soft --prefix https://example.org/blog\n" +
 			"  tzero purge --all          after a deploy",
