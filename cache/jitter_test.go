@@ -91,6 +91,22 @@ func TestEarlyRenewalFollowsTheFetchTime(t *testing.T) {
 	}
 }
 
+// However many ask, and however unlikely what one of them draws: a slow page is not fetched again and again.
+func TestManyVisitorsDoNotRenewTooEarly(t *testing.T) {
+	a := rfc9111.Assessment{Date: t0, Lifetime: time.Minute}
+	d := draft{id: 1, status: 200, key: []byte("k"), primary: 1, received: t0, judged: &a, lifetime: time.Minute, took: 5 * time.Second}
+	blob, _ := d.build(0)
+	o := finish(blob, len(blob))
+	c := &Cache{exponential: rand.New(rand.NewPCG(5, 6)).ExpFloat64}
+	p := &Policy{early: 1}
+	left := time.Minute
+	for ; left > 0 && !c.early(p, o, left); left -= 10 * time.Microsecond {
+	}
+	if left < 14*time.Second || left > 15*time.Second {
+		t.Errorf("a hundred thousand requests a second renewed it %s before its end, want 15s", left)
+	}
+}
+
 func TestEarlyRenewalGoesToTheOriginOnce(t *testing.T) {
 	w := newWorld(t, func(r *RouteConfig) { r.RefreshAt = 0.5 }, func(*Request, field.List) response {
 		return ok200("body", "Cache-Control: max-age=10")

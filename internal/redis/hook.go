@@ -19,14 +19,14 @@ import (
 // ErrOpen is the error of a command that was not sent, because Redis has not answered lately.
 var ErrOpen = errors.New("redis has not answered lately: not asked")
 
-// The breaker: it opens when, for a while, most commands failed or took longer than the budget. Its evidence is not the
-// command but the slot of time: a crowd's commands that are late together, because this process or the network stood
-// still for a moment, are one misfortune and not sixty. Whether Redis is back, Run finds out: no request has to wait for
-// that.
+// The breaker: it opens when most of the last commands failed or took longer than the budget, one after the other: a
+// command counts when it began after the one that counted before was known. A crowd's commands that are late together,
+// because this process or the network stood still for a moment, are one misfortune and not sixty. It goes by their number
+// and not by time, since every one of them keeps somebody waiting. Whether Redis is back, Run finds out: no request has to
+// wait for that.
 const (
-	slot            = 100 * time.Millisecond
-	breakerLast     = 5 // slots in which there were commands
-	breakerFailures = 4 // of them, in which most failed
+	breakerLast     = 8 // commands that count
+	breakerFailures = 5 // of them
 	breakerDelay    = time.Second
 
 	pingEvery = 300 * time.Millisecond
@@ -47,9 +47,8 @@ type hook struct {
 	trouble atomic.Pointer[trouble]
 	warned  atomic.Int64 // Unix ms of the last time that a refusal was logged
 
-	mu                  sync.Mutex
-	began               time.Time // of the slot
-	succeeded, failures int       // in it
+	mu    sync.Mutex
+	known time.Time // since when the last command that counts is known
 }
 
 // trouble is the last thing that went wrong.
@@ -92,9 +91,10 @@ func (h *hook) lately() trouble {
 // remember keeps an error for the log and for the status. What Redis refuses is a mistake in its configuration or ours,
 // and nothing that opens a breaker: it is logged by itself, now and then.
 func (h *hook) remember(cmds []redis.Cmder, err error, now time.Time) {
+	name := cmds[0].Name()
 	for _, c := range cmds { // of a pipeline, what the first refused command came to
 		if len(cmds) > 1 && c.Err() != nil && !harmless(c.Err()) {
-			err = c.Err()
+			err, name = c.Err(), c.Name()
 			break
 		}
 	}
@@ -110,7 +110,7 @@ func (h *hook) remember(cmds []redis.Cmder, err error, now time.Time) {
 	}
 	h.trouble.Store(t)
 	if last := h.warned.Load(); t.refused && now.UnixMilli()-last > warnEvery.Milliseconds() && h.warned.CompareAndSwap(last, now.UnixMilli()) {
-		h.log.Warn("Redis refuses a command", "purpose", h.purpose.String(), "command", cmds[0].Name(), "error", t.what)
+		h.log.Warn("Redis refuses a command", "purpose", h.purpose.String(), "command", name, "error", t.what)
 	}
 }
 
@@ -196,33 +196,29 @@ func (h *hook) judge(ctx context.Context, err error, began time.Time) {
 		return
 	}
 	failed := err != nil && unreachable(err) || errors.Is(err, ErrOpen) || now.Sub(began) > h.budget
-	h.note(failed, now)
+	h.note(failed, began, now)
 	if !failed && (err == nil || errors.Is(err, redis.Nil)) {
 		h.heard.Store(now.UnixMilli())
 	}
 }
 
-// note counts a command in its slot, and tells the breaker of the one before. A probe counts at once.
-func (h *hook) note(failed bool, now time.Time) {
-	if !h.breaker.IsClosed() {
-		h.record(failed)
+// note tells the breaker of a command that counts. Of probes all do.
+func (h *hook) note(failed bool, began, now time.Time) {
+	if h.breaker.IsClosed() && !h.follows(began, now) {
 		return
 	}
+	h.record(failed)
+}
+
+// follows reports whether a command began after the last one that counts was known, and makes it that one.
+func (h *hook) follows(began, now time.Time) bool {
 	h.mu.Lock()
-	over := now.Sub(h.began) >= slot
-	some, most := h.succeeded+h.failures > 0, h.failures > h.succeeded
-	if over {
-		h.began, h.succeeded, h.failures = now, 0, 0
+	defer h.mu.Unlock()
+	if began.Before(h.known) {
+		return false
 	}
-	if failed {
-		h.failures++
-	} else {
-		h.succeeded++
-	}
-	h.mu.Unlock()
-	if over && some {
-		h.record(most)
-	}
+	h.known = now
+	return true
 }
 
 func (h *hook) record(failed bool) {

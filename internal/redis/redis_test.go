@@ -137,15 +137,17 @@ func TestBudgetAndBreaker(t *testing.T) {
 	}
 }
 
-// Sixty commands that are late together are one stall, and no reason to give Redis up; slot after slot is.
+// Sixty commands that are late together are one stall, and no reason to give Redis up; one after the other are.
 func TestOneStallIsNoOutage(t *testing.T) {
 	h := newHook(Reads, time.Second, &counts{}, slog.New(slog.DiscardHandler))
 	now := time.Now()
-	many := func(failed bool, n int) {
+	many := func(failed bool, n int) { // at once
+		began := now
+		now = now.Add(25 * time.Millisecond)
 		for range n {
-			h.note(failed, now)
+			h.note(failed, began, now)
 		}
-		now = now.Add(slot)
+		now = now.Add(time.Millisecond)
 	}
 	for range 20 {
 		many(false, 1)

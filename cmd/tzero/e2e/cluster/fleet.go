@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -47,6 +48,11 @@ state_dir: %q
 %s
 `, harness.FreePort(t), harness.FreePort(t), origin, g.stateDir, fmt.Sprintf(extra, url))
 		g.Gateway = harness.Start(t, g.config)
+		t.Cleanup(func() { // while it still runs
+			if t.Failed() {
+				g.sayMetrics(t)
+			}
+		})
 		f.Gateways = append(f.Gateways, g)
 	}
 	return f
@@ -108,6 +114,25 @@ func (g *Gateway) Metric(t testing.TB, series string) float64 {
 		}
 	}
 	return 0
+}
+
+// sayMetrics writes down what the gateway did with its Redis, of a case that fails.
+func (g *Gateway) sayMetrics(t testing.TB) {
+	res, err := http.Get(g.AdminURL + "/metrics")
+	if err != nil {
+		return // it was killed
+	}
+	defer res.Body.Close()
+	var said []byte
+	lines := bufio.NewScanner(res.Body)
+	for lines.Scan() {
+		line := lines.Bytes()
+		told := bytes.HasPrefix(line, []byte("redis_commands_total{")) || bytes.HasPrefix(line, []byte("tzero_lease")) || bytes.HasPrefix(line, []byte("tzero_shared_"))
+		if told && !bytes.HasSuffix(line, []byte(" 0")) {
+			said = append(append(said, line...), '\n')
+		}
+	}
+	t.Logf("%s, metrics that are not 0:\n%s", g.URL, said)
 }
 
 // Answer is what one request got.
