@@ -49,51 +49,11 @@ func TestSoak(t *testing.T) {
 	f := cluster.StartFleet(t, o.URL, config, slices.Repeat([]string{r.URL()}, 3)...)
 	f.WaitReady(t)
 
-	stop := make(chan struct{})
-	var all sync.WaitGroup
-	var done, wrong, faults, written, purged atomic.Int64
-	var next atomic.Int64
+	w := &churners{f: f, stop: make(chan struct{})}
 	for range 6 {
-		all.Go(func() {
-			c := cluster.Client(t)
-			for n := 0; ; n++ {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				page := next.Add(1) - int64(rand.ExpFloat64()*2000)
-				path, lang := fmt.Sprint("/p", max(page, 0)), fmt.Sprint("l", rand.IntN(8))
-				g := f.Gateways[rand.IntN(3)]
-				if n%50 == 49 {
-					post(c, g, path)
-					written.Add(1)
-				}
-				a := g.Get(c, path, "Accept-Language", lang)
-				switch {
-				case a.Err != nil || a.Status != 200:
-					faults.Add(1)
-				case a.Body != soakBody(path, lang):
-					wrong.Add(1)
-				}
-				done.Add(1)
-			}
-		})
+		w.all.Go(func() { w.visit(cluster.Client(t)) })
 	}
-	all.Go(func() {
-		for {
-			select {
-			case <-stop:
-				return
-			case <-time.After(20 * time.Millisecond):
-			}
-			page := next.Load()
-			what := []string{fmt.Sprintf(`{"tag": "t%d"}`, page-100), fmt.Sprintf(`{"tag": "t%d", "soft": true}`, rand.IntN(1000)),
-				fmt.Sprintf(`{"prefix": "%s/p%d"}`, cluster.Host, page-50), fmt.Sprintf(`{"url": "http://%s/p%d"}`, cluster.Host, page-20)}[rand.IntN(4)]
-			f.Gateways[rand.IntN(3)].Purge(t, what)
-			purged.Add(1)
-		}
-	})
+	w.all.Go(func() { w.purge(t) })
 
 	table := &cluster.Table{Title: "Figures", Columns: []string{"after", "requests", "writes", "purges", "gateways: RSS, MiB", "goroutines", "descriptors", "Redis: used, MiB", "keys: cache", "lease", "epoch", "other"}}
 	lasts := harness.Size(*full, 12*time.Second, 5*time.Minute)
@@ -103,21 +63,73 @@ func TestSoak(t *testing.T) {
 		time.Sleep(time.Until(began.Add(lasts * time.Duration(i+1) / 9)))
 		s := measure(t, f, r)
 		seen = append(seen, s)
-		table.Row(time.Since(began).Round(time.Second), done.Load(), written.Load(), purged.Load(), s.rss, s.goroutines, s.descriptors, fmt.Sprintf("%.1f", s.used), s.keys["cache"], s.keys["lease"], s.keys["epoch"], s.keys["other"])
+		table.Row(time.Since(began).Round(time.Second), w.done.Load(), w.written.Load(), w.purged.Load(), s.rss, s.goroutines, s.descriptors, fmt.Sprintf("%.1f", s.used), s.keys["cache"], s.keys["lease"], s.keys["epoch"], s.keys["other"])
 	}
-	close(stop)
-	all.Wait()
+	close(w.stop)
+	w.all.Wait()
 	t.Logf("\n%s", table)
-	if wrong.Load() > 0 || faults.Load() > 0 {
-		t.Errorf("%d wrong bodies and %d faults in %d requests", wrong.Load(), faults.Load(), done.Load())
+	if w.wrong.Load() > 0 || w.faults.Load() > 0 {
+		t.Errorf("%d wrong bodies and %d faults in %d requests", w.wrong.Load(), w.faults.Load(), w.done.Load())
 	}
 	middle, last := most(seen[3:6]), most(seen[6:])
 	if *full && (last.total > middle.total*115/100 || last.most > middle.most*13/10) {
 		t.Errorf("memory grows: %d MiB, then %d MiB; goroutines %d, then %d", middle.total, last.total, middle.most, last.most)
 	}
 	if *write && !t.Failed() {
-		table.Row("wrong contents", wrong.Load(), "", "", "", "", "", "", "", "", "", "")
+		table.Row("wrong contents", w.wrong.Load(), "", "", "", "", "", "", "", "", "", "")
 		cluster.WritePage(t, "soak.md", soakPreface, table)
+	}
+}
+
+// churners are clients and operators, until stop is closed.
+type churners struct {
+	f    *cluster.Fleet
+	stop chan struct{}
+	all  sync.WaitGroup
+	next atomic.Int64 // page
+
+	done, wrong, faults, written, purged atomic.Int64
+}
+
+// visit asks for pages, most of them new, and now and then writes one.
+func (w *churners) visit(c *http.Client) {
+	for n := 0; ; n++ {
+		select {
+		case <-w.stop:
+			return
+		default:
+		}
+		page := w.next.Add(1) - int64(rand.ExpFloat64()*2000)
+		path, lang := fmt.Sprint("/p", max(page, 0)), fmt.Sprint("l", rand.IntN(8))
+		g := w.f.Gateways[rand.IntN(3)]
+		if n%50 == 49 {
+			post(c, g, path)
+			w.written.Add(1)
+		}
+		a := g.Get(c, path, "Accept-Language", lang)
+		switch {
+		case a.Err != nil || a.Status != 200:
+			w.faults.Add(1)
+		case a.Body != soakBody(path, lang):
+			w.wrong.Add(1)
+		}
+		w.done.Add(1)
+	}
+}
+
+// purge purges in every way what was asked for lately.
+func (w *churners) purge(t *testing.T) {
+	for {
+		select {
+		case <-w.stop:
+			return
+		case <-time.After(20 * time.Millisecond):
+		}
+		page := w.next.Load()
+		what := []string{fmt.Sprintf(`{"tag": "t%d"}`, page-100), fmt.Sprintf(`{"tag": "t%d", "soft": true}`, rand.IntN(1000)),
+			fmt.Sprintf(`{"prefix": "%s/p%d"}`, cluster.Host, page-50), fmt.Sprintf(`{"url": "http://%s/p%d"}`, cluster.Host, page-20)}[rand.IntN(4)]
+		w.f.Gateways[rand.IntN(3)].Purge(t, what)
+		w.purged.Add(1)
 	}
 }
 
