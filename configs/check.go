@@ -72,6 +72,7 @@ func (c *Config) across() []conf.Problem {
 		}
 	}
 	for i := range c.Routes {
+		ps = append(ps, conf.Under(fmt.Sprintf("routes[%d].rate_limits", i), c.RateLimits.Named(c.Routes[i].RateLimits))...)
 		name := c.Routes[i].Origin
 		if _, known := c.Origins[name]; name == "" || known {
 			continue

@@ -20,6 +20,7 @@ import (
 	"github.com/tzero-edge/tzero/proxy/origin"
 	"github.com/tzero-edge/tzero/proxy/route"
 	"github.com/tzero-edge/tzero/proxy/tunnel"
+	"github.com/tzero-edge/tzero/ratelimit"
 )
 
 // Config is the whole configuration. To add a part: a field here, its default in Default, its Validate
@@ -34,6 +35,7 @@ type Config struct {
 	Routes      []Route                  `yaml:"routes" doc:"Which request goes where; the most specific one takes it, whatever the order. With a single origin and no routes, everything goes there."`
 	Cache       cache.Config             `yaml:"cache" restart:"memory,max_object,jitter" doc:"The store in memory. What is stored, and for how long, is each route's cache section."`
 	Compression encode.Config            `yaml:"compression" doc:"Compression of answers for clients that ask for it. A route can switch it off."`
+	RateLimits  ratelimit.Config         `yaml:"rate_limits" restart:"keys" doc:"How many requests a client may send. Nobody is limited until a policy is named here."`
 	Clients     headers.Config           `yaml:"clients" doc:"Whose word about a client's address and scheme is believed."`
 	Limits      listen.Limits            `yaml:"limits" doc:"What clients can make the gateway hold."`
 	Tunnels     tunnel.Config            `yaml:"tunnels" doc:"WebSocket and other upgraded connections."`
@@ -45,6 +47,7 @@ type Config struct {
 type Route struct {
 	route.Config `yaml:",inline"`
 	Cache        cache.RouteConfig `yaml:"cache" doc:"What of this route is stored, and for how long."`
+	RateLimits   []string          `yaml:"rate_limits" doc:"Names of policies under rate_limits.policies that hold for this route, instead of rate_limits.default. An empty list: none."`
 }
 
 // Logging is the process's own log and the decision log.
@@ -69,6 +72,7 @@ func Default() Config {
 		Shared:      l2.Default(),
 		Cache:       cache.Default(),
 		Compression: encode.Default(),
+		RateLimits:  ratelimit.Default(),
 		Clients:     headers.Default(),
 		Limits:      listen.DefaultLimits(),
 		Tunnels:     tunnel.Default(),
@@ -82,7 +86,7 @@ func DefaultRoute() Route { return Route{Config: route.DefaultItem(), Cache: cac
 
 // options says what items of lists and maps start from.
 func options() strict.Options {
-	return strict.Options{Items: strict.Items(listen.Default, origin.Default, DefaultRoute)}
+	return strict.Options{Items: strict.Items(listen.Default, origin.Default, DefaultRoute, ratelimit.DefaultPolicy)}
 }
 
 // parts asks every package about its part.
@@ -102,6 +106,7 @@ func (c *Config) parts() []conf.Problem {
 	ps = append(ps, conf.Under("shared", c.Shared.Validate())...)
 	ps = append(ps, conf.Under("cache", c.Cache.Validate())...)
 	ps = append(ps, conf.Under("compression", c.Compression.Validate())...)
+	ps = append(ps, conf.Under("rate_limits", c.RateLimits.Validate())...)
 	ps = append(ps, conf.Under("clients", c.Clients.Validate())...)
 	ps = append(ps, conf.Under("tunnels", c.Tunnels.Validate())...)
 	ps = append(ps, conf.Under("limits", c.Limits.Validate())...)

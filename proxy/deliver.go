@@ -282,6 +282,9 @@ func (x *Exchange) dress() {
 	} else if !r.Fields.Has("Date") {
 		x.date()
 	}
+	if x.receipt.Charged() {
+		x.showLimits()
+	}
 	if x.plan != nil {
 		x.plan.Response.Apply(&r.Fields)
 	}

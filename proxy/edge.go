@@ -81,6 +81,7 @@ var steps = [numStates]step{
 	StateDispatch: stepDispatch,
 	StateLookup:   stepLookup,
 	StateFollow:   stepFollow,
+	StatePermit:   stepPermit,
 	StateFetch:    stepFetch,
 	StateTunnel:   stepTunnel,
 	StateDeliver:  stepDeliver,

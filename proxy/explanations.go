@@ -42,6 +42,10 @@ var meanings = map[Reason]struct{ from, text string }{
 	"cut-off":       {"cache", "This node is cut off from the others and may have missed a purge: the origin is asked."},
 	"too-many-tags": {"cache", "It has more tags, or longer ones, than can be kept to purge it by: it is not stored."},
 
+	"denied":      {"limits", "The client's address is on the deny list: 403."},
+	"rate-limit":  {"limits", "More requests than a rate limit of the route permits: 429. The journey names the policy."},
+	"would-limit": {"limits", "A rate limit in dry run would have refused the request; it goes on."},
+
 	"route-never":       {"cache", "The route stores nothing."},
 	"method":            {"cache", "Neither GET nor HEAD."},
 	"request-body":      {"cache", "GET with content means what the origin likes."},

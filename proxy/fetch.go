@@ -46,6 +46,7 @@ func (x *Exchange) fetchForAll() State {
 	case cache.Led:
 		return x.led(fill, err)
 	case cache.Joined:
+		x.spared()
 		x.fill = fill
 		x.note(StateFetch, ReasonFollower, "")
 		return StateFollow
@@ -71,6 +72,7 @@ func (x *Exchange) fetchForAll() State {
 
 // foundShared answers with what another node stored.
 func (x *Exchange) foundShared() State {
+	x.spared()
 	x.object = x.look.Object
 	x.Out.Cache, x.Out.CacheReason = CacheShared, Reason(cache.HitShared)
 	if x.look.Verdict == cache.Stale {

@@ -11,6 +11,7 @@ import (
 	"github.com/tzero-edge/tzero/proxy/headers"
 	"github.com/tzero-edge/tzero/proxy/origin"
 	"github.com/tzero-edge/tzero/proxy/route"
+	"github.com/tzero-edge/tzero/ratelimit"
 )
 
 // Generation is everything that a configuration decides about requests: immutable data, swapped whole.
@@ -25,6 +26,7 @@ type Generation struct {
 	Plans   []Plan // by route.Route.Index
 	Clients *headers.Policy
 	Encoder *encode.Encoder
+	Limits  *ratelimit.Set
 }
 
 // Plan is what a route's configuration was compiled to.
@@ -41,6 +43,7 @@ type Plan struct {
 	Request   *headers.Changes
 	Response  *headers.Changes
 	Compress  encode.Mode
+	Limits    ratelimit.Chain
 	Fixed     *FixedAnswer
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/tzero-edge/tzero/internal/field"
 	"github.com/tzero-edge/tzero/proxy/headers"
 	"github.com/tzero-edge/tzero/proxy/origin"
+	"github.com/tzero-edge/tzero/ratelimit"
 )
 
 // journey is what the states know of an exchange beyond the request and the answer.
@@ -42,6 +43,9 @@ type course struct {
 	asked  time.Time        // when the origin was asked last
 	came   time.Time        // when its answer's head, or its failure, was here
 
+	onward    State // where to, once the request is permitted
+	permitted bool
+
 	dry    bool // tzero explain: nothing is asked of the origin
 	waited bool // for the origin, or for another request's fill
 	stream stream
@@ -64,6 +68,8 @@ type room struct {
 	res       origin.Response       // where answers come in; a fill takes its own away
 	codings   [40]byte              // the Accept-Encoding of a cacheable fetch
 	onInterim func(int, field.List) // x.interim, bound once
+
+	receipt ratelimit.Receipt // what rate limits were charged
 }
 
 // Reset readies x for a new request; the room of its slices is kept.
@@ -76,6 +82,7 @@ func (x *Exchange) Reset() {
 	x.Out.steps = steps
 	x.course = course{}
 	x.want.Reset()
+	x.receipt.Reset()
 	x.fields, x.ends, x.target, x.scratch = x.fields[:0], x.ends[:0], x.target[:0], x.scratch[:0]
 }
 

@@ -16,6 +16,7 @@ const (
 	StateDispatch
 	StateLookup
 	StateFollow
+	StatePermit
 	StateFetch
 	StateTunnel
 	StateDeliver
@@ -25,7 +26,7 @@ const (
 )
 
 var stateNames = [numStates]string{
-	"recv", "route", "admit", "dispatch", "lookup", "follow", "fetch", "tunnel",
+	"recv", "route", "admit", "dispatch", "lookup", "follow", "permit", "fetch", "tunnel",
 	"deliver", "synth", "finish",
 }
 

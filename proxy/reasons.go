@@ -29,13 +29,16 @@ const (
 	ReasonFollower     Reason = "follower"       // reads along with a fill
 	ReasonAgain        Reason = "again"          // the leader failed: one successor is elected
 	ReasonDry          Reason = "dry-run"        // explain: the origin is not asked
+	ReasonDenied       Reason = "denied"         // the client's address is on the deny list
+	ReasonRateLimit    Reason = "rate-limit"     // a rate limit of the route
+	ReasonWouldLimit   Reason = "would-limit"    // a rate limit in dry run
 )
 
 func ownReasons() []Reason {
 	return []Reason{
 		ReasonConnect, ReasonTrace, ReasonLoop, ReasonBodyTooLarge, ReasonHeaderTime, ReasonBodyTime, ReasonRedirect, ReasonFixed,
 		ReasonUpgrade, ReasonTunnels, ReasonPanic, ReasonNotModified, ReasonRange, ReasonBadRange,
-		ReasonValidated, ReasonLeader, ReasonFollower, ReasonAgain, ReasonDry,
+		ReasonValidated, ReasonLeader, ReasonFollower, ReasonAgain, ReasonDry, ReasonDenied, ReasonRateLimit, ReasonWouldLimit,
 	}
 }
 

@@ -14,10 +14,11 @@ import (
 //
 //	recv      what the door refused is answered; who is asking?
 //	route     which route takes it?
-//	admit     limits that hold whoever answers
+//	admit     deny list, and limits that count every request
 //	dispatch  redirect, fixed answer, tunnel, cache or straight to the origin?
 //	lookup    is it stored, or being fetched by somebody?
 //	follow    read along with another request's fill
+//	permit    limits that count what reaches the origin
 //	fetch     ask the origin: for everybody, if elected, or for this client
 //	tunnel    switch protocols and connect both ends
 //	deliver   make the answer from what came
@@ -110,8 +111,11 @@ func stepAdmit(x *Exchange) State {
 	if x.Body != nil && x.plan.BodyTime > 0 {
 		x.Body.SetTimeout(x.plan.BodyTime)
 	}
-	x.note(StateAdmit, "", "")
-	return StateDispatch
+	if x.gen.Limits.Denies(x.id.Client) {
+		x.Out.Fault = FaultClient
+		return x.refuse(StateAdmit, 403, ReasonDenied, "This address may not use the site.")
+	}
+	return x.within(StateAdmit, x.plan.Limits.All, StateDispatch)
 }
 
 // stepDispatch goes by the route's kind.
@@ -129,7 +133,7 @@ func stepDispatch(x *Exchange) State {
 	}
 	if x.upgrades() {
 		x.note(StateDispatch, ReasonUpgrade, "")
-		return StateTunnel
+		return x.towards(StateTunnel)
 	}
 	m, form := string(x.Req.Method), x.Req.Form
 	if (m == "GET" || m == "HEAD") && (form == http1.OriginForm || form == http1.AbsoluteForm) {
@@ -138,7 +142,7 @@ func stepDispatch(x *Exchange) State {
 	}
 	x.Out.Cache, x.Out.CacheReason = CacheBypass, Reason(cache.BypassMethod)
 	x.note(StateDispatch, x.Out.CacheReason, "")
-	return StateFetch
+	return x.towards(StateFetch)
 }
 
 // stepLookup asks the cache.
@@ -177,7 +181,7 @@ func stepLookup(x *Exchange) State {
 		o.Cache = CacheMiss
 	}
 	x.note(StateLookup, o.CacheReason, note)
-	return StateFetch
+	return x.towards(StateFetch)
 }
 
 // stepFollow reads along with a fill that another request began.
@@ -201,6 +205,17 @@ func stepFollow(x *Exchange) State {
 	}
 	x.note(StateFollow, ReasonFollower, "")
 	return StateDeliver
+}
+
+// stepPermit applies what limits the requests that reach the origin. One that asks a second time, because its leader
+// failed, is counted once.
+func stepPermit(x *Exchange) State {
+	if x.permitted {
+		return x.onward
+	}
+	next := x.within(StatePermit, x.plan.Limits.Origin, x.onward)
+	x.permitted = next == x.onward
+	return next
 }
 
 // stepFetch asks the origin: for everybody who misses the object, if this request is elected, or for this

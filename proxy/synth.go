@@ -17,6 +17,9 @@ type verdict struct {
 	retry    int    // Retry-After in seconds; 0: none
 	fixed    *FixedAnswer
 	close    bool
+	html     []byte   // for browsers, in place of the page of this status
+	problem  string   // type of the problem details; empty: about:blank
+	violated []string // the problem's member violated-policies
 }
 
 // refuse leads to synth with an answer of the gateway's own.
@@ -67,15 +70,15 @@ func page(v *verdict, as form, id []byte) (contentType string, body []byte) {
 	detail := v.detail
 	switch as {
 	case formProblem:
-		b, err := json.Marshal(map[string]any{
-			"type": "about:blank", "title": title, "status": v.status, "detail": detail,
-			"reason": string(v.reason), "requestId": string(id),
-		})
+		b, err := json.Marshal(v.details(title, id))
 		if err != nil {
 			b = []byte("{}")
 		}
 		return "application/problem+json", b
 	case formHTML:
+		if v.html != nil {
+			return "text/html; charset=utf-8", v.html
+		}
 		return "text/html; charset=utf-8", fmt.Appendf(nil, pageHTML, title, v.status, title, html.EscapeString(detail),
 			html.EscapeString(string(v.reason)), html.EscapeString(string(id)))
 	default:
@@ -85,6 +88,21 @@ func page(v *verdict, as form, id []byte) (contentType string, body []byte) {
 		}
 		return "text/plain; charset=utf-8", append(b, '\n')
 	}
+}
+
+// details are the members of the problem (RFC 9457 §3).
+func (v *verdict) details(title string, id []byte) map[string]any {
+	m := map[string]any{
+		"type": "about:blank", "title": title, "status": v.status, "detail": v.detail,
+		"reason": string(v.reason), "requestId": string(id),
+	}
+	if v.problem != "" {
+		m["type"] = v.problem
+	}
+	if v.violated != nil {
+		m["violated-policies"] = v.violated
+	}
+	return m
 }
 
 const pageHTML = `<!doctype html>

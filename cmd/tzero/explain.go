@@ -22,6 +22,7 @@ import (
 	"github.com/tzero-edge/tzero/proxy"
 	"github.com/tzero-edge/tzero/proxy/origin"
 	"github.com/tzero-edge/tzero/proxy/tunnel"
+	"github.com/tzero-edge/tzero/ratelimit"
 )
 
 type explainFlags struct {
@@ -138,7 +139,7 @@ func dryGeneration(c *configs.Config) (*origin.Pools, *proxy.Generation, error) 
 		return nil, nil, err
 	}
 	pools.Use(set)
-	gen, err := buildGeneration(c, set, 1)
+	gen, err := buildGeneration(c, set, ratelimit.New(0, time.Now()), 1)
 	return pools, gen, err
 }
 

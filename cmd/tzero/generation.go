@@ -12,10 +12,11 @@ import (
 	"github.com/tzero-edge/tzero/proxy/listen"
 	"github.com/tzero-edge/tzero/proxy/origin"
 	"github.com/tzero-edge/tzero/proxy/route"
+	"github.com/tzero-edge/tzero/ratelimit"
 )
 
 // buildGeneration compiles a valid configuration. It changes nothing and starts nothing.
-func buildGeneration(c *configs.Config, set *origin.Set, number uint64) (*proxy.Generation, error) {
+func buildGeneration(c *configs.Config, set *origin.Set, limiter *ratelimit.Limiter, number uint64) (*proxy.Generation, error) {
 	table, problems := route.New(c.RouteConfigs())
 	if err := refuse("routes", problems); err != nil {
 		return nil, err
@@ -28,13 +29,20 @@ func buildGeneration(c *configs.Config, set *origin.Set, number uint64) (*proxy.
 	if err := refuse("compression", problems); err != nil {
 		return nil, err
 	}
+	limits, problems := limiter.Compile(c.RateLimits)
+	if err := refuse("rate_limits", problems); err != nil {
+		return nil, err
+	}
 	g := &proxy.Generation{
 		Number: number, Hash: configs.Hash(c), Since: time.Now(),
-		Table: table, Clients: clients, Encoder: encoder,
+		Table: table, Clients: clients, Encoder: encoder, Limits: limits,
 	}
 	for i, r := range table.Routes() {
 		plan, err := buildPlan(c, &c.Routes[i], r, set)
 		if err != nil {
+			return nil, fmt.Errorf("cannot build route %s: %w", r.Name, err)
+		}
+		if plan.Limits, err = limits.Chain(c.Routes[i].RateLimits); err != nil {
 			return nil, fmt.Errorf("cannot build route %s: %w", r.Name, err)
 		}
 		g.Plans = append(g.Plans, plan)

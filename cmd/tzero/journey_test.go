@@ -106,6 +106,14 @@ routes:
   - {name: api, match: {host: shop.test, path: "/api/*"}, origin: app, cache: {mode: never}}
   - {name: edited, match: {host: shop.test, path: /edited}, origin: app, request_headers: {set: {X-Set: "1"}, remove: [X-Secret]}, response_headers: {remove: [X-Powered-By], set: {X-Frame-Options: DENY}}}
   - {name: guarded, match: {host: shop.test, path: "/admin/*"}, respond: {status: 403, body: "no\n"}}
+  - {name: limited, match: {host: shop.test, path: "/limited/*"}, origin: app, rate_limits: [pages], cache: {mode: ttl, ttl: 60s}}
+  - {name: login, match: {host: shop.test, path: "/login/*"}, origin: app, rate_limits: [logins, pages]}
+  - {name: rehearsed, match: {host: shop.test, path: "/rehearsed/*"}, origin: app, rate_limits: [dry]}
+rate_limits:
+  policies:
+    pages: {by: ["header:X-Key"], rate: 2/1h}
+    logins: {by: ["header:X-Key", route], rate: 1/1h, count: all, page: "<h1>Slowly, please</h1>"}
+    dry: {by: ["header:X-Key"], rate: 1/1h, dry_run: true}
 cache: {jitter: 0} # the traces name lifetimes
 clients: {trusted_proxies: []}
 logging: {decisions: {output: %q, everything: true, flush: 1ms, address: full}}
@@ -231,6 +239,10 @@ var volatile = []struct {
 	{regexp.MustCompile(`(boundary=|--)[0-9a-f]{32}`), "$1…"},
 	{regexp.MustCompile(`"requestId":"[0-9a-f]{32}"`), `"requestId":"…"`},
 	{regexp.MustCompile(`(Host|host=)(: )?127\.0\.0\.1:\d+`), "$1$2ORIGIN"},
+	{regexp.MustCompile(`Retry-After: \d{4}\b`), "Retry-After: …"},
+	{regexp.MustCompile(`again in \d+ (minutes|hours)`), "again in …"},
+	{regexp.MustCompile(`;t=(1799|1800)\b`), ";t=1800"},
+	{regexp.MustCompile(`;t=(3599|3600)\b`), ";t=3600"},
 	{regexp.MustCompile(`ttl=(59|60)\b`), "ttl=60"},
 	{regexp.MustCompile(`ttl=-?[01]\b`), "ttl=0"},
 }

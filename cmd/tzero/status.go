@@ -46,7 +46,7 @@ func (s *services) ready() (bool, []string) {
 func (s *services) sources() metrics.Sources {
 	return metrics.Sources{
 		Cache: s.cacheStats, Targets: s.targetStats, Listeners: s.listenerStats, Tunnels: s.tunnelStats,
-		Reload: s.reloadStats, Shared: s.sharedSource(),
+		Reload: s.reloadStats, Shared: s.sharedSource(), Limits: s.limitStats,
 		DecisionLog: func() metrics.LogStats {
 			d := s.decisions.Stats()
 			return metrics.LogStats{Written: d.Written, Dropped: d.Dropped, Errors: d.Errors, Bytes: d.Bytes}
@@ -136,6 +136,7 @@ func (s *services) status() admin.Status {
 	st.Cache = &admin.Cache{Objects: c.Objects, Bytes: c.Bytes, Capacity: c.Capacity, Fills: c.FillsInFlight, Evicted: c.Evicted,
 		Pinned: c.Pinned, PinnedBytes: c.PinnedBytes, PinnedCapacity: c.PinnedCapacity, WritesDelayed: c.Delayed}
 	st.Cluster = s.statusOfCluster()
+	st.RateLimits = s.statusOfLimits()
 	d := s.decisions.Stats()
 	st.DecisionLog = &admin.DecisionLog{Written: d.Written, Dropped: d.Dropped, Errors: d.Errors, Bytes: d.Bytes}
 	t := admin.Traffic(s.metrics.Totals())

@@ -25,6 +25,7 @@ import (
 	"github.com/tzero-edge/tzero/proxy/metrics"
 	"github.com/tzero-edge/tzero/proxy/origin"
 	"github.com/tzero-edge/tzero/proxy/tunnel"
+	"github.com/tzero-edge/tzero/ratelimit"
 )
 
 // services are what outlives a configuration: built once, told of every new generation, stopped in order.
@@ -43,6 +44,7 @@ type services struct {
 	edge      *proxy.Edge
 	listener  *listen.Server
 	admin     *admin.Server
+	limiter   *ratelimit.Limiter
 	reloader  *configs.Reloader
 	reloads   reloadCount
 	draining  func() bool
@@ -109,6 +111,7 @@ func (s *services) open(c *configs.Config) error {
 			return err
 		}
 	}
+	s.limiter = ratelimit.New(rand.Uint64(), s.started)
 	s.pools = origin.New(origin.Options{Log: s.log})
 	s.tunnels = tunnel.New(c.Tunnels)
 	return nil
@@ -122,7 +125,7 @@ func (s *services) apply(_ context.Context, l *configs.Loaded, number uint64) er
 	if err != nil {
 		return err
 	}
-	gen, err := buildGeneration(c, set, number)
+	gen, err := buildGeneration(c, set, s.limiter, number)
 	if err != nil {
 		return err
 	}

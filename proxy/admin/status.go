@@ -23,6 +23,7 @@ type Status struct {
 	Origins     []Origin     `json:"origins"`
 	Cache       *Cache       `json:"cache,omitempty"`
 	Cluster     *Cluster     `json:"cluster,omitempty"`
+	RateLimits  *RateLimits  `json:"rate_limits,omitempty"`
 	Tunnels     *Tunnels     `json:"tunnels,omitempty"`
 	DecisionLog *DecisionLog `json:"decision_log,omitempty"`
 	Traffic     *Traffic     `json:"traffic,omitempty"`
@@ -93,6 +94,26 @@ type Cache struct {
 	PinnedBytes    int64  `json:"pinned_bytes"`
 	PinnedCapacity int64  `json:"pinned_capacity"`
 	WritesDelayed  uint64 `json:"writes_delayed"` // because their client writes too often
+}
+
+// RateLimits are the limits on clients' requests.
+type RateLimits struct {
+	Keys      int         `json:"keys"`   // clients whose allowance is not whole
+	Places    int         `json:"places"` // clients that can be remembered
+	Evictions uint64      `json:"evictions"`
+	Denied    uint64      `json:"denied"` // requests from addresses on the deny list
+	Policies  []RateLimit `json:"policies"`
+}
+
+// RateLimit is a policy with its decisions since the start.
+type RateLimit struct {
+	Name       string `json:"name"`
+	Rate       string `json:"rate"`
+	Count      string `json:"count"` // what it counts: origin or all
+	DryRun     bool   `json:"dry_run,omitempty"`
+	Allowed    uint64 `json:"allowed"`
+	Limited    uint64 `json:"limited"`
+	WouldLimit uint64 `json:"would_limit"`
 }
 
 // Cluster is this gateway among those that share a Redis.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/tzero-edge/tzero/internal/conf"
+	"github.com/tzero-edge/tzero/internal/netset"
 )
 
 // Config is the section `clients`: whose word about the client is believed, and how loops are noticed.
@@ -36,7 +37,7 @@ func (c Config) Validate() []conf.Problem {
 		problems = append(problems, conf.Problem{Path: path, Reason: fmt.Sprintf(format, args...)})
 	}
 	for i, s := range c.TrustedProxies {
-		if _, err := parsePrefixes(s); err != nil {
+		if _, err := newTrust([]string{s}); err != nil {
 			add(fmt.Sprintf("trusted_proxies[%d]", i), "%v", err)
 		}
 	}
@@ -54,7 +55,7 @@ func (c Config) Validate() []conf.Problem {
 
 // Policy is the compiled Config: immutable, shared by all requests.
 type Policy struct {
-	trust    Trust
+	trust    netset.Set
 	from     string
 	useHost  bool
 	loopID   string
@@ -70,7 +71,7 @@ func New(c Config) (*Policy, []conf.Problem) {
 		return nil, problems
 	}
 	p := &Policy{from: c.ClientFrom, useHost: c.ForwardedHost, loopID: c.LoopID, maxLoops: c.MaxLoops}
-	p.trust, _ = NewTrust(c.TrustedProxies)
+	p.trust, _ = newTrust(c.TrustedProxies)
 	p.loopLine = []byte(c.LoopID)
 	for i, version := range viaVersions {
 		p.via[i] = []byte(version + " " + c.LoopID)
@@ -79,7 +80,7 @@ func New(c Config) (*Policy, []conf.Problem) {
 }
 
 // Trust returns the trusted proxies, for whoever else has to ask (the PROXY protocol).
-func (p *Policy) Trust() Trust { return p.trust }
+func (p *Policy) Trust() netset.Set { return p.trust }
 
 // viaFor returns our Via member for a message received in the given protocol version ("1.1").
 func (p *Policy) viaFor(version string) []byte {

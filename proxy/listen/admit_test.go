@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tzero-edge/tzero/proxy/headers"
+	"github.com/tzero-edge/tzero/internal/netset"
 )
 
 func TestConnectionLimitEvictsTheIdle(t *testing.T) {
@@ -52,7 +52,7 @@ func TestAddressLimit(t *testing.T) {
 func TestProxyProtocol(t *testing.T) {
 	trusted := func(s *Settings) {
 		s.Listeners[0].ProxyProtocol = true
-		trust, err := headers.NewTrust([]string{"loopback"})
+		trust, err := netset.New([]string{"loopback"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -74,7 +74,7 @@ func TestAddressLimitCountsClientsNotTheirBalancer(t *testing.T) {
 	_, addr := start(t, &echo{}, func(s *Settings) {
 		s.Listeners[0].ProxyProtocol = true
 		s.Limits.ConnectionsPerAddress = 1
-		trust, err := headers.NewTrust([]string{"loopback"})
+		trust, err := netset.New([]string{"loopback"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,7 +106,7 @@ func TestAddressLimitCountsClientsNotTheirBalancer(t *testing.T) {
 func TestUnnamedClientIsNotItsBalancer(t *testing.T) {
 	_, addr := start(t, &echo{}, func(s *Settings) {
 		s.Listeners[0].ProxyProtocol = true
-		trust, err := headers.NewTrust([]string{"loopback"})
+		trust, err := netset.New([]string{"loopback"})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -21,8 +21,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tzero-edge/tzero/internal/http1"
+	"github.com/tzero-edge/tzero/internal/netset"
 	"github.com/tzero-edge/tzero/proxy"
-	"github.com/tzero-edge/tzero/proxy/headers"
 )
 
 // Handler walks an exchange's journey.
@@ -41,7 +41,7 @@ type Handler interface {
 type Settings struct {
 	Listeners []Config
 	Limits    Limits
-	Trusted   headers.Trust // peers whose PROXY protocol header counts
+	Trusted   netset.Set // peers whose PROXY protocol header counts
 }
 
 // Server owns the listeners and the clients' connections.

@@ -61,6 +61,12 @@ func describe() map[string]*prometheus.Desc {
 	add("purge_epoch", "Number of the last purge that this gateway has applied.")
 	add("purge_cut_off", "1 while this gateway does not hear of purges.")
 
+	add("rate_limit_decisions_total", "Decisions of a rate limit; would-limit: of one in dry run, which refuses nobody.", "policy", "outcome")
+	add("rate_limit_keys", "Clients whose allowance is not whole.")
+	add("rate_limit_places", "Clients that can be remembered at most.")
+	add("rate_limit_evictions_total", "Clients forgotten before their allowance was whole, since rate_limits.keys is too small.")
+	add("denied_total", "Requests from addresses on the deny list.")
+
 	add("origin_target_state", "1 for the state that the target is in.", "origin", "target", "state")
 	add("origin_target_in_flight", "Requests that hold a connection to the target.", "origin", "target")
 	add("origin_target_queued", "Requests that wait for a connection to the target.", "origin", "target")
@@ -130,6 +136,9 @@ func (c *sourceCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	if c.sources.Shared != nil {
 		x.shared(c.sources.Shared())
+	}
+	if c.sources.Limits != nil {
+		x.limits(c.sources.Limits())
 	}
 	if c.sources.DecisionLog != nil {
 		x.log(c.sources.DecisionLog())
@@ -213,6 +222,16 @@ func (x export) shared(s SharedStats) {
 	x.gauge("leases_waiting", float64(s.Waiting))
 	x.gauge("purge_epoch", float64(s.Epoch))
 	x.gauge("purge_cut_off", oneIf(s.CutOff))
+}
+
+func (x export) limits(l LimitStats) {
+	for policy, by := range l.Decisions {
+		x.counts("rate_limit_decisions_total", by, policy)
+	}
+	x.gauge("rate_limit_keys", float64(l.Keys))
+	x.gauge("rate_limit_places", float64(l.Places))
+	x.count("rate_limit_evictions_total", l.Evicted)
+	x.count("denied_total", l.Denied)
 }
 
 func (x export) target(t TargetStats) {

@@ -12,6 +12,7 @@ type Sources struct {
 	Reload      func() ReloadStats
 	DecisionLog func() LogStats
 	Shared      func() SharedStats
+	Limits      func() LimitStats
 	// Violations counts broken invariants of the journey by the invariant's name; all should stay 0.
 	Violations func() map[string]uint64
 }
@@ -58,6 +59,14 @@ type SharedStats struct {
 	Held, Waiting  int64             // leases, now
 	Epoch          uint64            // the last purge
 	CutOff         bool              // purges are not heard of
+}
+
+// LimitStats are the rate limits.
+type LimitStats struct {
+	Places, Keys int // of the table; Keys: clients whose allowance is not whole
+	Evicted      uint64
+	Denied       uint64                       // requests from addresses on the deny list
+	Decisions    map[string]map[string]uint64 // by policy and outcome: allowed, limited, would-limit
 }
 
 // CommandCount is how often a command of Redis ended in one way.
