@@ -35,7 +35,7 @@ func New(secret uint64, now time.Time) *Limiter {
 	return &Limiter{secret: secret, began: now, known: make(map[string]*counts)}
 }
 
-// Set is a compiled configuration: immutable, shared by all requests.
+// Set is a compiled configuration: immutable, shared by all requests. nil denies and limits nobody.
 type Set struct {
 	limiter     *Limiter
 	policies    map[string]*Policy
@@ -138,7 +138,7 @@ func (s *Set) GiveBack(r *Receipt) {
 
 // Denies reports whether an address is on the deny list, and counts it.
 func (s *Set) Denies(a netip.Addr) bool {
-	if s.deny.Empty() || !s.deny.Contains(a) || s.allow.Contains(a) {
+	if s == nil || s.deny.Empty() || !s.deny.Contains(a) || s.allow.Contains(a) {
 		return false
 	}
 	s.limiter.denied.Add(1)

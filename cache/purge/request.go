@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -121,20 +122,28 @@ func (r *Request) Cells(target func(*url.URL) []byte) ([]Cell, error) {
 
 func page(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
+	if err != nil || u.Hostname() == "" || !isPort(u.Port()) || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
 		return nil, fmt.Errorf("cannot purge %.200q: it is no page's address; write it as visitors see it, as https://example.org/news?page=2", s)
 	}
 	return u, nil
 }
 
-// prefix takes https://host/path and host/path.
+func isPort(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 16)
+	return s == "" || err == nil
+}
+
+// prefix takes https://host/path and host/path. A word alone is rather a path whose host was forgotten than a host.
 func prefix(s string) (Cell, error) {
 	full := s
-	if !strings.Contains(s, "://") {
+	bare := !strings.Contains(s, "://")
+	if bare {
 		full = "https://" + s
 	}
 	u, err := page(full)
 	switch {
+	case err == nil && bare && u.Port() == "" && u.Host != "localhost" && !strings.Contains(u.Host, "."):
+		return 0, fmt.Errorf("cannot purge the prefix %.200q: it names no host; write it as visitors see it, as https://example.org/blog", s)
 	case err != nil || strings.ContainsAny(s, "?#*"):
 		return 0, fmt.Errorf("cannot purge the prefix %.200q: a prefix is a host and the beginning of a path, whole segments, as https://example.org/blog", s)
 	case strings.Count(strings.TrimRight(u.EscapedPath(), "/"), "/") > MaxDepth:

@@ -48,7 +48,10 @@ func openCluster(c *configs.Config, store *cache.Cache, generation func() uint64
 		TTL: c.Shared.Lease.D(), StampSize: l2.StampSize, Random: rand.Uint64,
 		There: func() bool { return k.redis.There(redis.Leases) },
 	})
-	host, _ := os.Hostname() // a node without a name still has its id
+	host := c.Redis.Name
+	if host == "" {
+		host, _ = os.Hostname() // a node without a name still has its id
+	}
 	started := time.Now()
 	k.nodes = redis.NewNodes(k.redis, func() redis.Node {
 		return redis.Node{ID: k.id, Host: host, Version: buildVersion(), Generation: generation(), Epoch: store.Epochs().Latest(), Started: started}
@@ -60,7 +63,7 @@ func openCluster(c *configs.Config, store *cache.Cache, generation func() uint64
 			store.CutOff(at)
 		},
 		Rejoined: func(time.Time) {
-			log.Info("among the other gateways again: all purges are known")
+			log.Info("among the gateways that share this Redis: all purges are known", "node", k.id, "name", host)
 			store.Rejoined()
 		},
 		Other: func(payload []byte) {

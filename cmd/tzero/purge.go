@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -66,7 +67,7 @@ func purgeCommand() *cobra.Command {
 			return runPurge(cmd.Context(), dir, r, asJSON, cmd.OutOrStdout())
 		},
 	}
-	f.register(cmd)
+	f.registerLocal(cmd)
 	fs := cmd.Flags()
 	fs.StringArrayVar(&r.Tags, "tag", nil, "purge what has this `TAG`")
 	fs.StringArrayVar(&r.URLs, "url", nil, "purge the page with this `URL`, in all its variants")
@@ -103,15 +104,22 @@ func runPurge(ctx context.Context, stateDir string, r purge.Request, asJSON bool
 }
 
 func printPurged(out io.Writer, p *admin.Purged) {
-	fmt.Fprintf(out, "purge %d, %d targets, %.1f ms\n", p.Epoch, p.Targets, p.TookMS)
-	for _, n := range p.Acknowledged {
-		fmt.Fprintf(out, "  acknowledged  %s %s\n", n.ID, n.Host)
+	targets := "targets"
+	if p.Targets == 1 {
+		targets = "target"
 	}
-	for _, n := range p.Missing {
-		fmt.Fprintf(out, "  missing       %s %s\n", n.ID, n.Host)
-	}
-	for _, n := range p.Lost {
-		fmt.Fprintf(out, "  not heard of  %s %s for %.0f s\n", n.ID, n.Host, n.SeenS)
+	fmt.Fprintf(out, "purge %d, %d %s, %.1f ms\n", p.Epoch, p.Targets, targets, p.TookMS)
+	for _, list := range []struct {
+		what  string
+		nodes []admin.Node
+	}{{"acknowledged", p.Acknowledged}, {"missing", p.Missing}, {"not heard of", p.Lost}} {
+		for _, n := range list.nodes {
+			line := fmt.Sprintf("  %-12s  %s", list.what, strings.TrimSpace(n.Host+" "+n.ID))
+			if list.what == "not heard of" {
+				line += fmt.Sprintf(" for %.0f s", n.SeenS)
+			}
+			fmt.Fprintln(out, line)
+		}
 	}
 	if p.Warning != "" {
 		fmt.Fprintln(out, "warning: "+p.Warning)

@@ -35,6 +35,15 @@ func (f *settingFlags) register(cmd *cobra.Command) {
 	_ = cmd.MarkFlagDirname("state-dir")
 }
 
+// registerLocal registers what finds the gateway that runs on this machine.
+func (f *settingFlags) registerLocal(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.StringVarP(&f.file, "config", "c", os.Getenv("TZERO_CONFIG"), "configuration `FILE` of the gateway, which names its state directory")
+	fs.StringVar(&f.flags.StateDir, "state-dir", "", "state `DIRECTORY` of the gateway, where its socket is (TZERO_STATE_DIR)")
+	_ = cmd.MarkFlagFilename("config", "yaml", "yml")
+	_ = cmd.MarkFlagDirname("state-dir")
+}
+
 func (f *settingFlags) input() configs.Input {
 	return configs.Input{Path: f.file, Flags: f.flags, Lookup: os.LookupEnv, Root: os.Geteuid() == 0}
 }
@@ -208,7 +217,7 @@ func reloadCommand() *cobra.Command {
 			return reload(cmd.Context(), dir, cmd.OutOrStdout())
 		},
 	}
-	f.register(cmd)
+	f.registerLocal(cmd)
 	return cmd
 }
 

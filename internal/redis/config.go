@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/tzero-edge/tzero/internal/conf"
 )
@@ -20,6 +21,7 @@ type Config struct {
 	URL              conf.Secret   `yaml:"url" doc:"Address with credentials: redis://user:password@host:6379/0, rediss:// for TLS, unix:///path; redis-sentinel://:password@host1:26379,host2:26379/master-name/0 and redis-cluster://user:password@host1:6379,host2:6379 for several, rediss-sentinel:// and rediss-cluster:// with TLS. Empty: this gateway shares nothing."`
 	SentinelPassword conf.Secret   `yaml:"sentinel_password" doc:"Password of the sentinels themselves, where they want one."`
 	Prefix           string        `yaml:"prefix" doc:"Stands before every key and channel, so that several installations can use one Redis."`
+	Name             string        `yaml:"name" doc:"What this gateway is called among the others, on /status and in answers to purges. Empty: the machine's name."`
 	TLS              TLS           `yaml:"tls" doc:"For rediss:// addresses."`
 	ReadBudget       conf.Duration `yaml:"read_budget" doc:"Longest time that a request waits for Redis when it looks for a stored page; then it goes on as if there were none."`
 	LeaseBudget      conf.Duration `yaml:"lease_budget" doc:"Longest time for asking who may fetch a page for all; then this gateway fetches it for itself."`
@@ -54,6 +56,9 @@ func (c Config) Validate() []conf.Problem {
 			add("url", err.Error())
 		}
 		secured = a.secured
+	}
+	if len(c.Name) > 64 || strings.ContainsFunc(c.Name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		add("name", "must have at most 64 printable characters")
 	}
 	if c.TLS != (TLS{}) && !secured {
 		add("tls", "has no effect without an address that begins with rediss")

@@ -79,8 +79,8 @@ func (b *Bus) compare(ctx context.Context) {
 	}
 	b.failed.Store(nil)
 	b.lastOK.Store(time.Now().UnixMilli())
-	b.synced.Store(true)
-	if b.cut.Swap(false) {
+	first := !b.synced.Swap(true)
+	if b.cut.Swap(false) || first {
 		b.o.Rejoined(time.Now())
 	}
 	b.tellLater(ctx)
