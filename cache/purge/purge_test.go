@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
-	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -31,7 +30,12 @@ func cellsOf(t *testing.T, target string, lines ...string) []byte {
 	return b
 }
 
-func raw(u *url.URL) []byte { return []byte(u.RequestURI()) }
+func raw(a *Address) []byte {
+	if a.HasQuery {
+		return []byte(a.Path + "?" + a.Query)
+	}
+	return []byte(a.Path)
+}
 
 func TestWhatAPurgeHits(t *testing.T) {
 	page := cellsOf(t, "/blog/first?page=2", "Surrogate-Key: news  front", "Surrogate-Key: late", "Cache-Tag: a b, c", `Cache-Groups: "g1", "g2";x, tok`)
@@ -72,6 +76,8 @@ func TestWhatAPurgeHits(t *testing.T) {
 	}
 	hits(Clean, `{"tags": ["New", "NEWS", "G1", "tok"]}`)
 	hits(HardPurged, `{"tag": "g1"}`)
+	hits(HardPurged, `{"tag": "a b"}`)
+	hits(HardPurged, `{"tag": "front other"}`)
 	hits(HardPurged, `{"url": "http://shop.test:80/blog/first?page=2"}`)
 	hits(HardPurged, `{"prefix": "shop.test:443/blog"}`)
 	hits(SoftPurged, `{"tag": "news", "soft": true}`)
@@ -87,6 +93,38 @@ func TestWhatAPurgeHits(t *testing.T) {
 	e.Next(Hard, []Cell{Group("http", []byte("shop.test"), []byte("g2")), Group("https", []byte("shop.test"), []byte("tok"))})
 	if e.Check(0, page) != Clean {
 		t.Error("another origin's group, or what is no string, is hit")
+	}
+}
+
+// TestAddressesAsTheyAreSent: paths are never rewritten, so what is purged has to be what was sent.
+func TestAddressesAsTheyAreSent(t *testing.T) {
+	for s, want := range map[string]string{
+		"https://a.test":                   "/",
+		"https://a.test?b":                 "/?b",
+		"https://a.test/a|b^c[d]?e|f^{g}":  "/a|b^c[d]?e|f^{g}",
+		"https://a.test/a%7cb//c/../d#e?f": "/a%7cb//c/../d",
+		"https://a.test/bücher lesen?q=ü":  "/b%C3%BCcher%20lesen?q=%C3%BC",
+		"https://a.test/a?":                "/a?",
+		"https://a.test/?a=/b?c":           "/?a=/b?c",
+	} {
+		a, err := readAddress(s)
+		if err != nil || string(raw(&a)) != want || a.Host != "a.test" {
+			t.Errorf("%s: %q of %q, %v", s, raw(&a), a.Host, err)
+		}
+	}
+}
+
+// TestBothSchemes: a page is purged over http and https, which may be keyed differently.
+func TestBothSchemes(t *testing.T) {
+	r := Request{URLs: []string{"https://a.test/x"}}
+	cells, err := r.Cells(func(a *Address) []byte { return []byte(a.Scheme + a.Path) })
+	if err != nil || len(cells) != 2 || r.Targets() != 1 {
+		t.Error(cells, err)
+	}
+	for _, target := range []string{"http/x", "https/x"} {
+		if !slices.Contains(cells, URL([]byte("a.test"), []byte(target))) {
+			t.Error(target)
+		}
 	}
 }
 
@@ -113,7 +151,12 @@ func TestBadRequestsAreRefused(t *testing.T) {
 	bad(`{"soft": true}`, "cannot purge nothing")
 	bad(`{"all": true, "tag": "a"}`, "everything and some of it")
 	bad(`{"tags": [""]}`, "1 to 1024 bytes")
-	bad(`{"tag": "a b"}`, "neither spaces nor commas")
+	bad(`{"tag": "a\u0007b"}`, "no control characters")
+	bad(`{"url": "https://shop.test:99999/"}`, "there is no port 99999")
+	bad(`{"url": "https://bücher.test/"}`, "begins with xn--")
+	bad(`{"url": "https:///page"}`, "no page's address")
+	bad(`{"prefix": "blog"}`, "it names no host")
+	bad(`{"prefix": "blog/first"}`, "it names no host")
 	bad(`{"url": "/page"}`, "no page's address")
 	bad(`{"url": "https://u:p@shop.test/"}`, "no page's address")
 	bad(`{"prefix": "/blog"}`, "a host and the beginning of a path")

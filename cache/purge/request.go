@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Request is what an operator asks for: one purge of all targets together.
@@ -79,6 +82,14 @@ func (r *Request) check() error {
 	return nil
 }
 
+// Targets counts what is to be purged.
+func (r *Request) Targets() int {
+	if r.All {
+		return 1
+	}
+	return len(r.URLs) + len(r.Prefixes) + len(r.Tags)
+}
+
 // Kind is the purge's kind.
 func (r *Request) Kind() Kind {
 	if r.Soft {
@@ -87,9 +98,18 @@ func (r *Request) Kind() Kind {
 	return Hard
 }
 
+// Address is a page's, as a visitor's browser asks for it.
+type Address struct {
+	Scheme   string // http or https
+	Host     string
+	Path     string // raw, at least "/"
+	Query    string
+	HasQuery bool
+}
+
 // Cells are the cells of all targets. target gives a page's target as it is keyed: some parameters of a query may not
-// count.
-func (r *Request) Cells(target func(*url.URL) []byte) ([]Cell, error) {
+// count. It is asked for http and for https, which may have routes of their own.
+func (r *Request) Cells(target func(*Address) []byte) ([]Cell, error) {
 	if err := r.check(); err != nil {
 		return nil, err
 	}
@@ -98,34 +118,75 @@ func (r *Request) Cells(target func(*url.URL) []byte) ([]Cell, error) {
 	}
 	var cells []Cell
 	for _, s := range r.URLs {
-		u, err := page(s)
+		a, err := readAddress(s)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("cannot purge %.200q: %w; write it as visitors see it, as https://example.org/news?page=2", s, err)
 		}
-		cells = append(cells, URL([]byte(u.Host), target(u)))
+		for _, a.Scheme = range []string{"http", "https"} {
+			cells = append(cells, URL([]byte(a.Host), target(&a)))
+		}
 	}
 	for _, s := range r.Prefixes {
 		c, err := prefix(s)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("cannot purge the prefix %.200q: %w; a prefix is a host and the beginning of a path, whole segments, as https://example.org/blog", s, err)
 		}
 		cells = append(cells, c)
 	}
 	for _, s := range r.Tags {
-		if s == "" || len(s) > MaxTag || strings.ContainsAny(s, " \t\r\n,") {
-			return nil, fmt.Errorf("cannot purge the tag %.40q: a tag has 1 to %d bytes and neither spaces nor commas", s, MaxTag)
+		if s == "" || len(s) > MaxTag || strings.ContainsFunc(s, unicode.IsControl) {
+			return nil, fmt.Errorf("cannot purge the tag %.40q: a tag has 1 to %d bytes, and no control characters", s, MaxTag)
 		}
 		cells = append(cells, Tag([]byte(s)))
+		if parts := strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == ',' }); len(parts) > 1 {
+			for _, p := range parts { // Cache-Tag and Cache-Groups can have it as one, Surrogate-Key as several
+				cells = append(cells, Tag([]byte(p)))
+			}
+		}
 	}
-	return cells, nil
+	slices.Sort(cells)
+	return slices.Compact(cells), nil
 }
 
-func page(s string) (*url.URL, error) {
+// readAddress takes an absolute URL apart. The path stays as it is written, since paths are never rewritten, but for what no
+// client sends as it is.
+func readAddress(s string) (Address, error) {
 	u, err := url.Parse(s)
-	if err != nil || u.Hostname() == "" || !isPort(u.Port()) || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
-		return nil, fmt.Errorf("cannot purge %.200q: it is no page's address; write it as visitors see it, as https://example.org/news?page=2", s)
+	switch {
+	case err != nil, u.Opaque != "", u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.User != nil:
+		return Address{}, errors.New("it is no page's address")
+	case !isPort(u.Port()):
+		return Address{}, fmt.Errorf("there is no port %.20s", u.Port())
+	case strings.ContainsFunc(u.Host, func(r rune) bool { return r >= utf8.RuneSelf || r <= ' ' }):
+		return Address{}, errors.New("write the host's name as it is sent, which for letters beyond ASCII begins with xn--")
 	}
-	return u, nil
+	_, rest, _ := strings.Cut(s, "//")
+	rest, _, _ = strings.Cut(rest, "#")
+	at := strings.IndexAny(rest, "/?")
+	if at < 0 {
+		rest, at = rest+"/", len(rest)
+	}
+	a := Address{Scheme: u.Scheme, Host: u.Host}
+	a.Path, a.Query, a.HasQuery = strings.Cut(rest[at:], "?")
+	a.Path, a.Query = encoded(a.Path, "\"<>`{}"), encoded(a.Query, "\"<>")
+	if a.Path == "" {
+		a.Path = "/"
+	}
+	return a, nil
+}
+
+// encoded writes what is no printable ASCII, and the characters of also, as browsers do (URL Standard, path and query
+// percent-encode sets, but for ^, which the door lets pass).
+func encoded(s, also string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(also, c) >= 0 {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }
 
 func isPort(s string) bool {
@@ -140,14 +201,16 @@ func prefix(s string) (Cell, error) {
 	if bare {
 		full = "https://" + s
 	}
-	u, err := page(full)
+	a, err := readAddress(full)
 	switch {
-	case err == nil && bare && u.Port() == "" && u.Host != "localhost" && !strings.Contains(u.Host, "."):
-		return 0, fmt.Errorf("cannot purge the prefix %.200q: it names no host; write it as visitors see it, as https://example.org/blog", s)
-	case err != nil || strings.ContainsAny(s, "?#*"):
-		return 0, fmt.Errorf("cannot purge the prefix %.200q: a prefix is a host and the beginning of a path, whole segments, as https://example.org/blog", s)
-	case strings.Count(strings.TrimRight(u.EscapedPath(), "/"), "/") > MaxDepth:
-		return 0, fmt.Errorf("cannot purge the prefix %.200q: it has more than %d segments; purge the page, or a shorter prefix", s, MaxDepth)
+	case err != nil:
+		return 0, err
+	case strings.ContainsAny(s, "?#*"):
+		return 0, errors.New("it has more than a host and a path")
+	case bare && !strings.ContainsAny(a.Host, ".:") && a.Host != "localhost":
+		return 0, errors.New("it names no host")
+	case strings.Count(strings.TrimRight(a.Path, "/"), "/") > MaxDepth:
+		return 0, fmt.Errorf("it has more than %d segments; purge the page, or a shorter one", MaxDepth)
 	}
-	return Prefix([]byte(u.Host), []byte(u.EscapedPath())), nil
+	return Prefix([]byte(a.Host), []byte(a.Path)), nil
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"strings"
 	"time"
 
@@ -20,7 +19,7 @@ import (
 func (s *services) purge(ctx context.Context, r purge.Request) (admin.Purged, error) {
 	began := time.Now()
 	gen := s.edge.Generation()
-	cells, err := r.Cells(func(u *url.URL) []byte { return gen.Keyed(u) })
+	cells, err := r.Cells(gen.Keyed)
 	if err != nil {
 		return admin.Purged{}, err
 	}
@@ -31,7 +30,7 @@ func (s *services) purge(ctx context.Context, r purge.Request) (admin.Purged, er
 		p.Epoch = s.cache.Epochs().Next(r.Kind(), cells)
 		p.Acknowledged = []admin.Node{{ID: "this gateway", Epoch: p.Epoch, Alive: true}}
 	}
-	p.Soft, p.Targets, p.TookMS = r.Soft, len(cells), float64(time.Since(began).Microseconds())/1000
+	p.Soft, p.Targets, p.TookMS = r.Soft, r.Targets(), float64(time.Since(began).Microseconds())/1000
 	s.log.Info("purged", "epoch", p.Epoch, "kind", r.Kind().String(), "targets", p.Targets, "acknowledged", len(p.Acknowledged),
 		"missing", len(p.Missing), "lost", len(p.Lost))
 	return p, nil

@@ -16,7 +16,7 @@ var rules = ruleset{
 		{from: "bench/...", to: []string{"..."},
 			why: "the bench drives whatever it measures"},
 
-		{from: "proxy", to: []string{"cache", "cache/rfc9111", "cache/key", "proxy/route", "proxy/headers", "proxy/origin",
+		{from: "proxy", to: []string{"cache", "cache/rfc9111", "cache/key", "cache/purge", "proxy/route", "proxy/headers", "proxy/origin",
 			"proxy/tunnel", "proxy/encode", "proxy/writequeue", "ratelimit/...", "variants/...", "internal/..."},
 			why: "the journey knows its steps; listeners and observers are adapters that know the journey"},
 		{from: "proxy/listen/...", to: []string{"proxy", "proxy/headers", "internal/..."},

@@ -60,6 +60,9 @@ func (c Config) Validate() []conf.Problem {
 	if len(c.Name) > 64 || strings.ContainsFunc(c.Name, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		add("name", "must have at most 64 printable characters")
 	}
+	if !c.SentinelPassword.Empty() && !c.URL.Empty() && !strings.Contains(c.URL.Reveal(), "-sentinel://") {
+		add("sentinel_password", "has no effect without an address that begins with redis-sentinel or rediss-sentinel")
+	}
 	if c.TLS != (TLS{}) && !secured {
 		add("tls", "has no effect without an address that begins with rediss")
 	}
@@ -186,7 +189,7 @@ func (a *address) place(authority, path string) error {
 	}
 	db, err := strconv.ParseUint(path, 10, 16)
 	if err != nil || a.kind == cluster && db != 0 {
-		return errors.New("must end in the number of a database, which is 0 in a cluster")
+		return errors.New("must end in the number of a database, as /0; a Cluster has no other")
 	}
 	a.db = int(db)
 	return nil

@@ -54,6 +54,7 @@ type hook struct {
 // trouble is the last thing that went wrong.
 type trouble struct {
 	at      time.Time
+	login   bool // the name or the password
 	refused bool // Redis answered, and not what was hoped for
 	what    string
 }
@@ -101,7 +102,7 @@ func (h *hook) remember(cmds []redis.Cmder, err error, now time.Time) {
 	if err == nil || harmless(err) {
 		return
 	}
-	t := &trouble{at: now, refused: !unreachable(err), what: err.Error()}
+	t := &trouble{at: now, refused: !unreachable(err), login: redis.HasErrorPrefix(err, "WRONGPASS") || redis.HasErrorPrefix(err, "NOAUTH"), what: err.Error()}
 	if errors.Is(err, context.DeadlineExceeded) {
 		t.what = fmt.Sprintf("no answer within %s", h.budget)
 	}
@@ -199,6 +200,9 @@ func (h *hook) judge(ctx context.Context, err error, began time.Time) {
 	h.note(failed, began, now)
 	if !failed && (err == nil || errors.Is(err, redis.Nil)) {
 		h.heard.Store(now.UnixMilli())
+		if t := h.trouble.Load(); t != nil && t.login {
+			h.trouble.CompareAndSwap(t, nil) // whoever is answered is let in again
+		}
 	}
 }
 

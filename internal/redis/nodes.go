@@ -43,7 +43,7 @@ type Nodes struct {
 	client redis.UniversalClient
 	key    string
 	self   func() Node
-	known  atomic.Pointer[[]Node]
+	known  atomic.Pointer[listed]
 	soon   chan struct{}
 }
 
@@ -60,7 +60,7 @@ redis.call('HSET', KEYS[1], ARGV[1], now .. ' ' .. ARGV[2])
 local all = redis.call('HGETALL', KEYS[1])
 for i = 1, #all, 2 do
   local at = tonumber(string.match(all[i+1], '^(%d+) '))
-  if not at or now - at > tonumber(ARGV[3]) then redis.call('HDEL', KEYS[1], all[i]) end
+  if not at or math.abs(now - at) > tonumber(ARGV[3]) then redis.call('HDEL', KEYS[1], all[i]) end
 end
 return now`)
 
@@ -82,7 +82,7 @@ func (n *Nodes) Run(ctx context.Context) error {
 	for {
 		if n.Beat(ctx) == nil { // otherwise it is counted, and the others see that nothing comes
 			if all, err := n.List(ctx); err == nil {
-				n.known.Store(&all)
+				n.known.Store(&listed{all, time.Now()})
 			}
 		}
 		select {
@@ -103,12 +103,25 @@ func (n *Nodes) Soon() {
 	}
 }
 
-// Known returns the nodes that were listed last, without asking anybody.
+// listed are the nodes at a moment.
+type listed struct {
+	nodes []Node
+	at    time.Time
+}
+
+// Known returns the nodes that were listed last, as far as one can tell without asking anybody: whoever was not heard of
+// since then is that much older.
 func (n *Nodes) Known() []Node {
-	if all := n.known.Load(); all != nil {
-		return *all
+	last := n.known.Load()
+	if last == nil {
+		return nil
 	}
-	return nil
+	nodes := slices.Clone(last.nodes)
+	for i := range nodes {
+		nodes[i].Age += time.Since(last.at)
+		nodes[i].Alive = nodes[i].Age < aliveFor
+	}
+	return nodes
 }
 
 // list returns the time and all nodes.
@@ -149,7 +162,11 @@ func readNode(id, value string, now int64) (Node, bool) {
 	if err != nil || len(value) > maxNodeLen || json.Unmarshal([]byte(about), &n) != nil || n.ID != id {
 		return Node{}, false
 	}
-	n.Age = time.Duration(max(0, now-seen)) * time.Millisecond
+	age := now - seen
+	if age < 0 { // Redis' clock was set back, or the time is invented: living nodes write theirs again at once
+		age = -age
+	}
+	n.Age = time.Duration(min(age, forgetMS)) * time.Millisecond
 	n.Alive = n.Age < aliveFor
 	return n, true
 }

@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -45,12 +46,14 @@ type Bus struct {
 	lastOK atomic.Int64          // Unix ms
 	failed atomic.Pointer[error] // what the last comparison failed with
 
-	order sync.Mutex // held while purges are taken
-	known uint64     // every purge up to this number of Redis's is applied
+	order  sync.Mutex    // held while purges are taken
+	known  atomic.Uint64 // every purge up to this number of Redis's is applied
+	lostAt time.Time     // since when the list of purges is gone from Redis; zero: it is there
 
-	wake  chan struct{}
-	mu    sync.Mutex
-	later []purge.Purge // purged here, and not told yet
+	wake    chan struct{}
+	mu      sync.Mutex
+	later   []purge.Purge // purged here, and not told yet
+	telling bool          // the first of later is on its way
 
 	n counts
 }
@@ -70,19 +73,20 @@ type Options struct {
 	Other func(payload []byte)
 }
 
-type counts struct{ purges, heard, caughtUp, restored, unknown atomic.Uint64 }
+type counts struct{ purges, heard, caughtUp, restored, unknown, forgotten atomic.Uint64 }
 
 // Stats is a snapshot. Counters count from the start.
 type Stats struct {
-	Epoch    uint64 // the last purge applied
-	Synced   bool   // all purges from before the start are known
-	Cut      bool
-	Purges   uint64 // made here
-	Heard    uint64 // heard of by message
-	CaughtUp uint64 // times that purges were missed, and read
-	Restored uint64 // times that Redis had lost purges, and was told
-	Unknown  uint64 // messages that could not be read
-	Later    int    // purges that Redis was not told yet
+	Epoch     uint64 // the last purge applied
+	Synced    bool   // all purges from before the start are known
+	Cut       bool
+	Purges    uint64 // made here
+	Heard     uint64 // heard of by message
+	CaughtUp  uint64 // times that purges were missed, and read
+	Restored  uint64 // times that Redis had lost purges, and was told
+	Forgotten uint64 // times that nobody knew what Redis had lost, and everything was purged
+	Unknown   uint64 // messages that could not be read
+	Later     int    // purges that Redis was not told yet
 }
 
 // New returns a Bus.
@@ -92,8 +96,10 @@ func New(o Options) *Bus {
 	return b
 }
 
-// Ready reports that all purges are known.
-func (b *Bus) Ready() bool { return b.synced.Load() && !b.cut.Load() }
+// Ready reports that all purges are known here, and those of this node to Redis.
+func (b *Bus) Ready() bool {
+	return b.synced.Load() && !b.cut.Load() && b.o.Epochs.Latest() <= b.known.Load()
+}
 
 // Stats returns a snapshot.
 func (b *Bus) Stats() Stats {
@@ -102,14 +108,22 @@ func (b *Bus) Stats() Stats {
 	b.mu.Unlock()
 	return Stats{
 		Epoch: b.o.Epochs.Latest(), Synced: b.synced.Load(), Cut: b.cut.Load(), Purges: b.n.purges.Load(), Heard: b.n.heard.Load(),
-		CaughtUp: b.n.caughtUp.Load(), Restored: b.n.restored.Load(), Unknown: b.n.unknown.Load(), Later: later,
+		CaughtUp: b.n.caughtUp.Load(), Restored: b.n.restored.Load(), Forgotten: b.n.forgotten.Load(), Unknown: b.n.unknown.Load(), Later: later,
 	}
 }
 
-// issue gives a purge the next number, above a floor: Redis may have forgotten numbers that nodes remember.
+// The list of purges has a member of score 0 that is there while the list is complete. An eviction takes the list whole, and
+// what is then begun anew, by a purge or by half of a restoration, must not pass for all of it.
+
+// issue gives a purge the next number, above a floor: Redis may have forgotten numbers that nodes remember. -1: the list is
+// not complete; with ARGV[5] set it counts as complete from now on, and -1 means that it was already. -2: no number is left.
 var issue = redis.NewScript(`
 local last = tonumber(redis.call('GET', KEYS[1]) or '0') or 0
 local seq = math.max(last, tonumber(ARGV[1])) + 1
+local complete = #redis.call('ZRANGEBYSCORE', KEYS[2], 0, 0) > 0 or seq == 1
+if complete == (ARGV[5] ~= '') then return -1 end
+if seq > 2147483647 then return -2 end
+redis.call('ZADD', KEYS[2], 0, 'complete')
 for i = 1, #ARGV[4], 4 do
   redis.call('ZADD', KEYS[2], 'GT', seq, ARGV[2] .. struct.unpack('<I4', ARGV[4], i))
 end
@@ -128,28 +142,48 @@ func (b *Bus) Purge(ctx context.Context, k purge.Kind, cells []purge.Cell) (uint
 	return b.Later(k, cells), fmt.Errorf("cannot tell the other nodes yet: %w", err)
 }
 
+// errLost: some of the gateways may know what was on the list.
+var errLost = errors.New("redis has lost the list of purges: waiting for a gateway that knows it")
+
 func (b *Bus) issue(ctx context.Context, k purge.Kind, cells []purge.Cell) (uint64, error) {
-	seq, err := issue.Run(ctx, b.o.Client, []string{b.o.Keys.Sequence(), b.o.Keys.Purges()},
-		b.o.Epochs.Latest(), letter(k), b.o.Keys.Bus(), pack(cells)).Uint64()
+	seq, err := b.number(ctx, k, cells, "")
+	if errors.Is(err, errLost) {
+		if err = b.catchUp(ctx); err == nil { // which restores the list, if this node can
+			seq, err = b.number(ctx, k, cells, "")
+		}
+	}
 	if err != nil {
 		return 0, err
-	}
-	if seq == 0 || seq > math.MaxUint32 {
-		return 0, fmt.Errorf("redis gave the purge number %d", seq)
 	}
 	b.hear(ctx, purge.Purge{Seq: uint32(seq), Kind: k, Cells: cells})
 	return seq, nil
 }
 
+// number has Redis number a purge and tell it to all; anew: the list is not complete and is begun with this purge.
+func (b *Bus) number(ctx context.Context, k purge.Kind, cells []purge.Cell, anew string) (uint64, error) {
+	seq, err := issue.Run(ctx, b.o.Client, []string{b.o.Keys.Sequence(), b.o.Keys.Purges()},
+		b.o.Epochs.Latest(), letter(k), b.o.Keys.Bus(), pack(cells), anew).Int64()
+	switch {
+	case err != nil:
+		return 0, err
+	case seq == -1:
+		return 0, errLost
+	case seq == -2:
+		return 0, b.errForeign()
+	case seq < 1 || seq > maxNumber:
+		return 0, fmt.Errorf("redis gave the purge number %d", seq)
+	}
+	return uint64(seq), nil
+}
+
+// maxNumber is far beyond what purges come to, and leaves room for those that a node numbers while Redis is away.
+const maxNumber = math.MaxInt32
+
 // Later purges at this node at once and at the others soon.
 func (b *Bus) Later(k purge.Kind, cells []purge.Cell) uint64 {
 	seq := b.o.Epochs.Next(k, cells)
 	b.mu.Lock()
-	if len(b.later) < maxLater {
-		b.later = append(b.later, purge.Purge{Kind: k, Cells: cells})
-	} else {
-		b.later = []purge.Purge{{Kind: purge.Hard, Cells: []purge.Cell{purge.Everything}}}
-	}
+	b.wait(purge.Purge{Kind: k, Cells: cells})
 	b.mu.Unlock()
 	b.o.Applied()
 	select {
@@ -157,6 +191,33 @@ func (b *Bus) Later(k purge.Kind, cells []purge.Cell) uint64 {
 	default:
 	}
 	return seq
+}
+
+// wait adds a purge to those that the others are to be told. One that waits already need not wait twice, but for the one
+// that is being told: it may have its number by now. Too many become one purge of everything, softly if all of them are.
+func (b *Bus) wait(p purge.Purge) {
+	waiting := b.later
+	if b.telling && len(waiting) > 0 {
+		waiting = waiting[1:]
+	}
+	soft := p.Kind == purge.Soft
+	for _, w := range b.later {
+		soft = soft && w.Kind == purge.Soft
+	}
+	for _, w := range waiting {
+		if w.Kind == p.Kind && slices.Equal(w.Cells, p.Cells) {
+			return
+		}
+	}
+	if len(b.later) < maxLater {
+		b.later = append(b.later, p)
+		return
+	}
+	p = purge.Purge{Kind: purge.Hard, Cells: []purge.Cell{purge.Everything}}
+	if soft {
+		p.Kind = purge.Soft
+	}
+	b.later, b.telling = []purge.Purge{p}, false
 }
 
 // tellLater tells what waits, in order.
@@ -168,15 +229,33 @@ func (b *Bus) tellLater(ctx context.Context) {
 			return
 		}
 		p := b.later[0]
+		b.telling = true
 		b.mu.Unlock()
-		if _, err := b.issue(ctx, p.Kind, p.Cells); err != nil {
-			return
-		}
+		_, err := b.issue(ctx, p.Kind, p.Cells)
 		b.mu.Lock()
-		if len(b.later) > 0 {
+		if err == nil && b.telling { // otherwise it was made one with others meanwhile, which are still to be told
 			b.later = b.later[1:]
 		}
+		b.telling = false
 		b.mu.Unlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+// align has Redis reach the number that this node has come to by numbering purges itself, when all of them are told. Until
+// then nothing is shared: Redis may give the same number to another purge, and a response with it would outlive that.
+func (b *Bus) align(ctx context.Context) {
+	b.mu.Lock()
+	waiting := len(b.later)
+	b.mu.Unlock()
+	latest := b.o.Epochs.Latest()
+	if waiting > 0 || latest <= b.known.Load() {
+		return
+	}
+	if err := merge.Run(ctx, b.o.Client, []string{b.o.Keys.Sequence(), b.o.Keys.Purges()}, latest).Err(); err == nil {
+		_ = b.catchUp(ctx) // the next comparison tries again
 	}
 }
 
@@ -186,11 +265,11 @@ func (b *Bus) hear(ctx context.Context, p purge.Purge) {
 	b.order.Lock()
 	defer b.order.Unlock()
 	switch {
-	case !b.synced.Load() || uint64(p.Seq) > b.known+1:
+	case !b.synced.Load() || uint64(p.Seq) > b.known.Load()+1:
 		_ = b.readMissed(ctx) // the next comparison tries again
 		return
-	case uint64(p.Seq) == b.known+1:
-		b.known++
+	case uint64(p.Seq) == b.known.Load()+1:
+		b.known.Add(1)
 		b.take(p)
 	}
 	b.o.Applied()
@@ -220,22 +299,23 @@ func (b *Bus) catchUp(ctx context.Context) error {
 }
 
 func (b *Bus) readMissed(ctx context.Context) error {
-	text, err := b.o.Client.Get(ctx, b.o.Keys.Sequence()).Result()
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return fmt.Errorf("cannot ask Redis for the number of the last purge: %w", err)
-	}
-	seq, err := strconv.ParseUint(cmp.Or(text, "0"), 10, 32)
+	seq, complete, err := b.last(ctx)
 	if err != nil {
-		return b.errForeign()
+		return err
 	}
+	known := b.known.Load()
 	switch {
-	case seq < b.known:
+	case seq < known, seq == known && !complete && b.synced.Load() && b.o.Epochs.Latest() > 0:
 		b.n.restored.Add(1)
 		return b.restore(ctx)
-	case seq == b.known && b.synced.Load():
+	case seq > 0 && !complete:
+		return b.lost(ctx)
+	}
+	b.lostAt = time.Time{}
+	if seq == known && b.synced.Load() {
 		return nil
 	}
-	missed, err := b.o.Client.ZRangeByScoreWithScores(ctx, b.o.Keys.Purges(), &redis.ZRangeBy{Min: "(" + strconv.FormatUint(b.known, 10), Max: "+inf"}).Result()
+	missed, err := b.o.Client.ZRangeByScoreWithScores(ctx, b.o.Keys.Purges(), &redis.ZRangeBy{Min: "(" + strconv.FormatUint(known, 10), Max: "+inf"}).Result()
 	if err != nil {
 		return err
 	}
@@ -251,17 +331,61 @@ func (b *Bus) readMissed(ctx context.Context) error {
 		}
 	}
 	b.n.caughtUp.Add(1)
-	b.known = seq
+	b.known.Store(seq)
 	b.o.Epochs.Reach(seq)
 	b.o.Applied()
 	return nil
 }
 
-// merge puts purges back: what Redis has and is newer stays. Keys as those of issue.
+// last asks Redis for the number of the last purge, and whether the list of purges is complete.
+func (b *Bus) last(ctx context.Context) (seq uint64, complete bool, err error) {
+	var text *redis.StringCmd
+	var mark *redis.StringSliceCmd
+	_, err = b.o.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		text = p.Get(ctx, b.o.Keys.Sequence())
+		mark = p.ZRangeByScore(ctx, b.o.Keys.Purges(), &redis.ZRangeBy{Min: "0", Max: "0"})
+		return nil
+	})
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return 0, false, fmt.Errorf("cannot ask Redis for the number of the last purge: %w", err)
+	}
+	if err := mark.Err(); err != nil {
+		return 0, false, fmt.Errorf("cannot ask Redis for the list of purges: %w", err)
+	}
+	seq, err = strconv.ParseUint(cmp.Or(text.Val(), "0"), 10, 31)
+	if err != nil {
+		return 0, false, b.errForeign()
+	}
+	return seq, len(mark.Val()) > 0, nil
+}
+
+// patience is how long a list that is lost is waited for: gateways that know it look once a second.
+const patience = 3 * time.Second
+
+// lost waits for a gateway that knows the list. Where there is none, nobody can say what was purged: everything is.
+func (b *Bus) lost(ctx context.Context) error {
+	switch now := time.Now(); {
+	case b.lostAt.IsZero():
+		b.lostAt = now
+	case now.Sub(b.lostAt) > patience:
+		if _, err := b.number(ctx, purge.Hard, []purge.Cell{purge.Everything}, "anew"); err != nil && !errors.Is(err, errLost) {
+			return err
+		}
+		b.lostAt = time.Time{}
+		b.n.forgotten.Add(1)
+	}
+	return errLost // what was numbered is read by the next comparison
+}
+
+// merge puts purges back: what Redis has and is newer stays. With a number it is the last part, which makes the list complete
+// unless Redis knows of later purges than this node. Keys as those of issue.
 var merge = redis.NewScript(`
 for i = 2, #ARGV, 2 do redis.call('ZADD', KEYS[2], 'GT', ARGV[i + 1], ARGV[i]) end
-local last = tonumber(redis.call('GET', KEYS[1]) or '0') or 0
-if last < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1]) end
+local last, seq = tonumber(redis.call('GET', KEYS[1]) or '0') or 0, tonumber(ARGV[1])
+if seq > 0 and last <= seq then
+  redis.call('SET', KEYS[1], ARGV[1])
+  redis.call('ZADD', KEYS[2], 0, 'complete')
+end
 return 1`)
 
 const mergeAtOnce = 500
@@ -285,7 +409,7 @@ func (b *Bus) restore(ctx context.Context) error {
 	})
 	flush(seq)
 	if err == nil {
-		b.known = seq
+		b.known.Store(seq)
 	}
 	return err
 }

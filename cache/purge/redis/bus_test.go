@@ -234,10 +234,109 @@ func TestNumbersThatCollide(t *testing.T) {
 	}
 }
 
+// The list is evicted, and the number stays: it is what nobody reads between two purges.
+func TestTheListIsEvicted(t *testing.T) {
+	server := harness.StartRedis(t)
+	c, ctx := server.Client(), context.Background()
+	a := start(t, server.URL())
+	ready(t, a)
+	if _, err := a.Purge(ctx, purge.Hard, tags("x")); err != nil {
+		t.Fatal(err)
+	}
+	c.Del(ctx, a.o.Keys.Purges())
+	late := start(t, server.URL())
+	ready(t, late)
+	if !late.hit("x", 0) || late.hit("y", 0) {
+		t.Error("a node that starts after the eviction does not know exactly what was purged before it")
+	}
+	c.Del(ctx, a.o.Keys.Purges())
+	if _, err := late.Purge(ctx, purge.Hard, tags("y")); err != nil { // it must not begin a list that then passes for the whole
+		t.Fatal(err)
+	}
+	last := start(t, server.URL())
+	ready(t, last)
+	if !last.hit("x", 0) || !last.hit("y", 1) {
+		t.Error("a purge made a list without those before it")
+	}
+}
+
+// The list is gone, and so is everybody who knew it: nobody can say what was purged.
+func TestNobodyKnowsTheList(t *testing.T) {
+	server := harness.StartRedis(t)
+	ctx := context.Background()
+	a := start(t, server.URL())
+	ready(t, a)
+	if _, err := a.Purge(ctx, purge.Hard, tags("x")); err != nil {
+		t.Fatal(err)
+	}
+	a.stop()
+	server.Client().Del(ctx, tzredis.Keys{}.Purges())
+	b, c := start(t, server.URL()), start(t, server.URL())
+	time.Sleep(patience / 2)
+	if b.Ready() {
+		t.Error("a node trusts what it knows nothing about")
+	}
+	ready(t, b, c)
+	if !b.hit("x", 1) || !c.hit("x", 1) {
+		t.Error("what may have been purged is used")
+	}
+	if _, err := c.Purge(ctx, purge.Hard, tags("z")); err != nil {
+		t.Error(err)
+	}
+}
+
+// While one of those that wait is told, so many come that all are made one: that one is told, too.
+func TestTooManyWaitMeanwhile(t *testing.T) {
+	for _, kind := range []purge.Kind{purge.Hard, purge.Soft} {
+		b := New(Options{Epochs: purge.NewEpochs(), Applied: func() {}})
+		for i := range maxLater {
+			b.Later(kind, []purge.Cell{purge.Cell(i + 1)})
+		}
+		b.telling = true
+		b.Later(kind, []purge.Cell{purge.Cells - 1})
+		if b.telling || len(b.later) != 1 || b.later[0].Kind != kind || b.later[0].Cells[0] != purge.Everything {
+			t.Fatal("what is being told is taken for all of them", b.telling, len(b.later))
+		}
+	}
+}
+
+func TestTheSamePurgeWaitsOnce(t *testing.T) {
+	b := New(Options{Epochs: purge.NewEpochs(), Applied: func() {}})
+	for range 2 * maxLater {
+		b.Later(purge.Soft, tags("group"))
+	}
+	b.telling = true // the first may have its number: what was fetched since then must be hit as well
+	b.Later(purge.Soft, tags("group"))
+	b.Later(purge.Soft, tags("group"))
+	if len(b.later) != 2 {
+		t.Error(len(b.later), "wait")
+	}
+}
+
+// A node that numbered a purge itself shares nothing until Redis is as far: the number could be another purge's.
+func TestNothingIsSharedUnderOwnNumbers(t *testing.T) {
+	server := harness.StartRedis(t)
+	a, b := start(t, server.URL()), start(t, server.URL())
+	ready(t, a, b)
+	a.order.Lock()
+	a.Later(purge.Hard, tags("mine"))
+	if a.Ready() {
+		t.Error("it shares under a number that Redis may give to another purge")
+	}
+	if _, err := b.issue(context.Background(), purge.Hard, tags("theirs")); err != nil {
+		t.Fatal(err)
+	}
+	a.order.Unlock()
+	ready(t, a, b)
+	harness.Eventually(t, "both know both", 5*time.Second, func() bool {
+		return a.hit("theirs", 1) && b.hit("mine", 0) && a.epochs.Latest() == b.epochs.Latest() && a.Ready() && b.Ready()
+	})
+}
+
 func TestRubbishIsIgnored(t *testing.T) {
 	server := harness.StartRedis(t)
 	c, ctx := server.Client(), context.Background()
-	c.ZAdd(ctx, tzredis.Keys{}.Purges(), z("nonsense", 1), z("h999999999", 2), z("h5", -1), z("x5", 3), z("h5", 4))
+	c.ZAdd(ctx, tzredis.Keys{}.Purges(), z("complete", 0), z("nonsense", 1), z("h999999999", 2), z("h5", -1), z("x5", 3), z("h5", 4))
 	c.Set(ctx, tzredis.Keys{}.Sequence(), "4", 0)
 	a := start(t, server.URL())
 	ready(t, a)

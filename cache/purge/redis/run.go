@@ -84,6 +84,7 @@ func (b *Bus) compare(ctx context.Context) {
 		b.o.Rejoined(time.Now())
 	}
 	b.tellLater(ctx)
+	b.align(ctx)
 }
 
 // watching notices that nothing was compared for too long.
