@@ -47,13 +47,7 @@ func (c *Cache) Lead(q *Request, res *Result, run func() (*Fill, error)) (*Fill,
 		return nil, OnYourOwn, nil
 	}
 	found := false
-	// A flight from before a write is not for those who begin after it: the epoch parts them.
-	name := binary.LittleEndian.AppendUint64(q.withSuffix(res.record), uint64(c.writes.epoch(q.hash)))
-	name = binary.LittleEndian.AppendUint64(name, c.epochs.Latest())
-	if res.Partial {
-		name = q.appendRange(name)
-	}
-	f, led, err := c.flights.Do(string(name), func() (*Fill, error) {
+	f, led, err := c.flights.Do(c.flightOf(q, res), func() (*Fill, error) {
 		// Since Lookup another flight may have begun and ended: without this second look a request that was
 		// held up between Lookup and here would fetch what is stored by now.
 		if f := c.lookAgain(q, res); f != nil {
@@ -84,6 +78,20 @@ func (c *Cache) Lead(q *Request, res *Result, run func() (*Fill, error)) (*Fill,
 	}
 	return f, turn, nil
 }
+
+// flightOf names what a miss waits for. A flight from before a write is not for those who begin after it: the epoch parts
+// them.
+func (c *Cache) flightOf(q *Request, res *Result) string {
+	name := binary.LittleEndian.AppendUint64(q.withSuffix(res.record), uint64(c.writes.epoch(q.hash)))
+	name = binary.LittleEndian.AppendUint64(name, c.epochs.Latest())
+	if res.Partial {
+		name = q.appendRange(name)
+	}
+	return string(name)
+}
+
+// Sought reports whether another request that misses the same object is being led: Lead would wait for it.
+func (c *Cache) Sought(q *Request, res *Result) bool { return c.flights.Running(c.flightOf(q, res)) }
 
 // lookAgain returns a fill, running or stored, that came up since Lookup, or that Lookup missed because it looked into the
 // tier before the object was visible there and into the table after the fill had left it. What was received after the

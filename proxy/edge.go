@@ -88,7 +88,7 @@ var steps = [numStates]step{
 	StateSynth:    stepSynth,
 }
 
-// waits marks the states in which a journey can wait for somebody else.
+// waits marks the states in which a journey can wait for somebody else. In permit it does where a rate limit is exact.
 var waits = [numStates]bool{StateFollow: true, StateFetch: true, StateTunnel: true}
 
 // Serve walks the journey and leaves the answer in x.Res. With x.Prompt it stops where the journey may have to wait,
@@ -105,7 +105,7 @@ func (e *Edge) Serve(x *Exchange) (done bool) {
 		}
 	}()
 	for s := x.at; s != StateFinish; {
-		if waits[s] {
+		if waits[s] || s == StatePermit && len(x.plan.Limits.Exact) > 0 {
 			if x.Prompt {
 				x.at = s
 				return false

@@ -44,6 +44,7 @@ var meanings = map[Reason]struct{ from, text string }{
 
 	"denied":      {"limits", "The client's address is on the deny list: 403."},
 	"rate-limit":  {"limits", "More requests than a rate limit of the route permits: 429. The journey names the policy."},
+	"limit-away":  {"limits", "An exact rate limit with on_failure: refuse, while Redis does not answer: 503."},
 	"would-limit": {"limits", "A rate limit in dry run would have refused the request; it goes on."},
 
 	"route-never":       {"cache", "The route stores nothing."},

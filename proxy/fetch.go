@@ -39,9 +39,18 @@ const brokeOff = "The app behind this gateway broke off its answer."
 const maxLookups = 2
 
 func (x *Exchange) fetchForAll() State {
+	if !x.permitted && !x.joins() {
+		return x.lookOrRefuse()
+	}
 	fill, turn, err := x.edge.cache.Lead(&x.want, &x.look, func() (*cache.Fill, error) {
+		if !x.permitted {
+			return nil, errNotPermitted
+		}
 		return x.lead(&x.want, &x.look)
 	})
+	if !x.permitted && (turn == cache.Led || turn == cache.OnYourOwn || turn == cache.LookAgain) {
+		return x.lookOrRefuse() // whom it was to join is gone
+	}
 	switch turn {
 	case cache.Led:
 		return x.led(fill, err)
@@ -67,6 +76,16 @@ func (x *Exchange) fetchForAll() State {
 	if x.lookups >= 2*maxLookups {
 		return x.fetchAlone()
 	}
+	return StateLookup
+}
+
+// lookOrRefuse is for a request that may not reach the origin and has nobody to join: what it asks for may be stored by now.
+func (x *Exchange) lookOrRefuse() State {
+	if x.lookups >= maxLookups {
+		return x.decided(StateFetch, false, StateSynth)
+	}
+	x.note(StateFetch, ReasonAgain, "")
+	x.receipt.Forgive()
 	return StateLookup
 }
 

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	
 	"github.com/tzero-edge/tzero/cache"
 	"github.com/tzero-edge/tzero/cache/purge"
 	"github.com/tzero-edge/tzero/internal/field"

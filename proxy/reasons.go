@@ -31,6 +31,7 @@ const (
 	ReasonDry          Reason = "dry-run"        // explain: the origin is not asked
 	ReasonDenied       Reason = "denied"         // the client's address is on the deny list
 	ReasonRateLimit    Reason = "rate-limit"     // a rate limit of the route
+	ReasonLimitAway    Reason = "limit-away"     // an exact rate limit that cannot be asked
 	ReasonWouldLimit   Reason = "would-limit"    // a rate limit in dry run
 )
 
@@ -38,7 +39,7 @@ func ownReasons() []Reason {
 	return []Reason{
 		ReasonConnect, ReasonTrace, ReasonLoop, ReasonBodyTooLarge, ReasonHeaderTime, ReasonBodyTime, ReasonRedirect, ReasonFixed,
 		ReasonUpgrade, ReasonTunnels, ReasonPanic, ReasonNotModified, ReasonRange, ReasonBadRange,
-		ReasonValidated, ReasonLeader, ReasonFollower, ReasonAgain, ReasonDry, ReasonDenied, ReasonRateLimit, ReasonWouldLimit,
+		ReasonValidated, ReasonLeader, ReasonFollower, ReasonAgain, ReasonDry, ReasonDenied, ReasonRateLimit, ReasonLimitAway, ReasonWouldLimit,
 	}
 }
 

@@ -24,7 +24,8 @@ import (
 //	deliver   make the answer from what came
 //	synth     make an answer of our own
 //
-// Follow, fetch and tunnel can wait for somebody else (waits, in edge.go); all others answer from what is here.
+// Follow, fetch and tunnel can wait for somebody else (waits, in edge.go), and permit where a rate limit is exact; all others
+// answer from what is here.
 
 // stepRecv takes the request in: what the door refused is answered, the client is identified.
 func stepRecv(x *Exchange) State {
@@ -213,9 +214,7 @@ func stepPermit(x *Exchange) State {
 	if x.permitted {
 		return x.onward
 	}
-	next := x.within(StatePermit, x.plan.Limits.Origin, x.onward)
-	x.permitted = next == x.onward
-	return next
+	return x.permit()
 }
 
 // stepFetch asks the origin: for everybody who misses the object, if this request is elected, or for this
@@ -225,7 +224,7 @@ func stepFetch(x *Exchange) State {
 		x.Out.Origin = x.plan.OriginName
 		return x.refuse(StateFetch, 200, ReasonDry, "")
 	}
-	if x.look.Verdict == cache.Miss && x.lookups > 0 {
+	if x.forAll() {
 		return x.fetchForAll()
 	}
 	return x.fetchAlone()

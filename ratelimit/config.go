@@ -23,18 +23,26 @@ type Config struct {
 
 // PolicyConfig is one rate limit.
 type PolicyConfig struct {
-	By     []string `yaml:"by" doc:"Who shares an allowance. address: the client's (IPv6 by /64, and its /48 may take 32 times as much); route; everyone; header:NAME and cookie:NAME: the value, or the address where there is none. Several words make a combination."`
-	Rate   Rate     `yaml:"rate" doc:"Requests per time, as 100/1m or 5/s."`
-	Burst  int      `yaml:"burst" doc:"How many requests may come at once; 0: as many as rate says."`
-	Count  string   `yaml:"count" doc:"origin: only requests that go to the origin, so that what is stored is free; all: every request." enum:"origin|all"`
-	DryRun bool     `yaml:"dry_run" doc:"Count and report who would be refused, refuse nobody."`
-	Page   string   `yaml:"page" doc:"HTML that browsers get with the 429, in place of tzero's own page: written here, or ${file:PATH}."`
+	By        []string `yaml:"by" doc:"Who shares an allowance. address: the client's (IPv6 by /64, and its /48 may take 32 times as much); route; everyone; header:NAME and cookie:NAME: the value, or the address where there is none. Several words make a combination."`
+	Rate      Rate     `yaml:"rate" doc:"Requests per time, as 100/1m or 5/s."`
+	Burst     int      `yaml:"burst" doc:"How many requests may come at once; 0: as many as rate says."`
+	Count     string   `yaml:"count" doc:"origin: only requests that go to the origin, so that what is stored is free; all: every request." enum:"origin|all"`
+	Exact     bool     `yaml:"exact" doc:"Ask Redis about every request, so that gateways that share it count together to the request; for logins and the like. It needs count: origin. Otherwise they tell each other about once a second."`
+	OnFailure string   `yaml:"on_failure" doc:"What an exact policy does while Redis does not answer. local: each gateway counts for itself, its part of the rate; refuse: 503." enum:"local|refuse"`
+	DryRun    bool     `yaml:"dry_run" doc:"Count and report who would be refused, refuse nobody."`
+	Page      string   `yaml:"page" doc:"HTML that browsers get with the 429, in place of tzero's own page: written here, or ${file:PATH}."`
 }
 
 // The values of PolicyConfig.Count.
 const (
 	CountOrigin = "origin"
 	CountAll    = "all"
+)
+
+// The values of PolicyConfig.OnFailure.
+const (
+	OnFailureLocal  = "local"
+	OnFailureRefuse = "refuse"
 )
 
 // Bounds of the configuration.
@@ -53,7 +61,9 @@ const (
 func Default() Config { return Config{Keys: 200_000} }
 
 // DefaultPolicy is the start value of every policy.
-func DefaultPolicy() PolicyConfig { return PolicyConfig{By: []string{"address"}, Count: CountOrigin} }
+func DefaultPolicy() PolicyConfig {
+	return PolicyConfig{By: []string{"address"}, Count: CountOrigin, OnFailure: OnFailureLocal}
+}
 
 // Enabled reports whether the section limits anybody.
 func (c Config) Enabled() bool { return len(c.Policies)+len(c.Deny) > 0 }
@@ -170,6 +180,15 @@ func (p PolicyConfig) validate() []conf.Problem {
 	}
 	if p.Count != CountOrigin && p.Count != CountAll {
 		add("count", "%q is neither %s nor %s", p.Count, CountOrigin, CountAll)
+	}
+	if p.OnFailure != OnFailureLocal && p.OnFailure != OnFailureRefuse {
+		add("on_failure", "%q is neither %s nor %s", p.OnFailure, OnFailureLocal, OnFailureRefuse)
+	}
+	switch {
+	case p.Exact && p.Count != CountOrigin:
+		add("exact", "needs count: %s, since what is answered from memory does not wait for Redis", CountOrigin)
+	case !p.Exact && p.OnFailure == OnFailureRefuse:
+		add("on_failure", "has no effect without exact: true")
 	}
 	if len(p.Page) > maxPage {
 		add("page", "has %d bytes; at most %d", len(p.Page), maxPage)

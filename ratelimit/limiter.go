@@ -3,7 +3,6 @@ package ratelimit
 import (
 	"fmt"
 	"maps"
-	"math/bits"
 	"net/netip"
 	"slices"
 	"sync"
@@ -19,20 +18,26 @@ import (
 // Limiter holds what outlives a configuration: the table and the counts. The table is made with the first configuration
 // that has a policy.
 type Limiter struct {
-	secret uint64
+	secret atomic.Uint64
+	shares atomic.Int64 // of a rate: as many gateways count for themselves; 0 and 1: one
 	began  time.Time
+	redis  Shared // nil: nobody to count with; set before the first request
 	table  atomic.Pointer[Table]
 
 	mu     sync.Mutex // a compiling configuration
 	known  map[string]*counts
 	slots  [1 << slotBits]string // names of policies, "" where free
+	byslot atomic.Pointer[[1 << slotBits]*Policy]
 	denied atomic.Uint64
 }
 
 // New returns a Limiter. The secret keeps clients from choosing names that collide; gateways that share counts share it.
 // now must carry a monotonic clock, as time.Now does.
 func New(secret uint64, now time.Time) *Limiter {
-	return &Limiter{secret: secret, began: now, known: make(map[string]*counts)}
+	l := &Limiter{began: now, known: make(map[string]*counts)}
+	l.secret.Store(secret)
+	l.byslot.Store(new([1 << slotBits]*Policy))
+	return l
 }
 
 // Set is a compiled configuration: immutable, shared by all requests. nil denies and limits nobody.
@@ -59,11 +64,12 @@ func (l *Limiter) Compile(c Config) (*Set, []conf.Problem) {
 			l.slots[i] = ""
 		}
 	}
+	var all [1 << slotBits]*Policy
 	for _, name := range names {
 		pc := c.Policies[name]
 		parts, _ := compileParts(pc.By)
-		p := &Policy{Name: name, All: pc.Count == CountAll, DryRun: pc.DryRun, Quota: pc.quota(), Rate: pc.Rate, parts: parts,
-			slot: l.slot(name), seed: xxhash.Sum64String(name) ^ bits.RotateLeft64(l.secret, 17), counts: l.known[name]}
+		p := &Policy{Name: name, All: pc.Count == CountAll, DryRun: pc.DryRun, Exact: pc.Exact, Refuse: pc.OnFailure == OnFailureRefuse, Quota: pc.quota(), Rate: pc.Rate, parts: parts,
+			slot: l.slot(name), seed: xxhash.Sum64String(name), limiter: l, counts: l.known[name]}
 		if pc.Page != "" {
 			p.Page = []byte(pc.Page)
 		}
@@ -71,8 +77,9 @@ func (l *Limiter) Compile(c Config) (*Set, []conf.Problem) {
 			p.counts = new(counts)
 			l.known[name] = p.counts
 		}
-		s.policies[name] = p
+		s.policies[name], all[p.slot] = p, p
 	}
+	l.byslot.Store(&all)
 	if len(names) > 0 && l.table.Load() == nil {
 		l.table.Store(NewTable(c.Keys))
 	}
@@ -98,6 +105,7 @@ func (l *Limiter) slot(name string) uint8 {
 type Chain struct {
 	All    []*Policy // of every request
 	Origin []*Policy // of what goes to the origin
+	Exact  []*Policy // of what goes to the origin, counted with other gateways
 }
 
 // Chain returns the policies of a route that names these, or of one that names none (nil).
@@ -111,6 +119,8 @@ func (s *Set) Chain(names []string) (Chain, error) {
 		switch {
 		case p == nil:
 			return c, fmt.Errorf("no policy under rate_limits.policies is called %q", name)
+		case p.Exact && s.limiter.redis != nil:
+			c.Exact = append(c.Exact, p)
 		case p.All:
 			c.All = append(c.All, p)
 		default:

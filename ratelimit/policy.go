@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -15,15 +16,18 @@ import (
 type Policy struct {
 	Name   string
 	All    bool // it counts every request, not only those for the origin
+	Exact  bool // counted with other gateways, where there are any
+	Refuse bool // while they cannot be asked
 	DryRun bool
 	Page   []byte // HTML for browsers; nil: none of its own
 	Quota  Quota
 	Rate   Rate
 
-	parts  []part
-	slot   uint8
-	seed   uint64
-	counts *counts
+	parts   []part
+	slot    uint8
+	seed    uint64
+	counts  *counts
+	limiter *Limiter
 }
 
 // counts are a policy's, under whatever configuration. Every worker adds to them, so they are spread.
@@ -62,10 +66,11 @@ type Receipt struct {
 	n       int
 	refused int // index of the charge that was not permitted, -1: none
 	would   *Policy
+	away    bool // it was refused because the other gateways could not be asked
 }
 
 // Reset forgets what was charged.
-func (r *Receipt) Reset() { r.n, r.refused, r.would = 0, -1, nil }
+func (r *Receipt) Reset() { r.n, r.refused, r.would, r.away = 0, -1, nil, false }
 
 // Refused returns the policy that refused the request, nil where it passed.
 func (r *Receipt) Refused() *Policy {
@@ -113,14 +118,21 @@ func (t *Table) Ask(policies []*Policy, a *Asker, now int64, r *Receipt) bool {
 func (t *Table) ask(p *Policy, a *Asker, now int64, r *Receipt) bool {
 	key, site := p.keys(a)
 	first := r.n
-	ok := t.charge(p, key, p.Quota, now, r)
+	q := p.quota()
+	ok := t.charge(p, key, q, now, r)
 	if ok && site != 0 {
-		if ok = t.charge(p, site, p.Quota.ofSite(), now, r); !ok {
-			t.Return(key, p.Quota)
+		if ok = t.charge(p, site, q.ofSite(), now, r); !ok {
+			t.Return(key, q)
 			r.charges[first] = r.charges[r.n-1] // the site's state is the one to show
 			r.n--
 		}
 	}
+	return p.count(key, ok, first, r)
+}
+
+// count counts the decision on a request, whose charges in r begin at first, and returns what comes of it. A refusal counts
+// in Receipt.Count.
+func (p *Policy) count(key uint64, ok bool, first int, r *Receipt) bool {
 	n := &p.counts[key>>(slotBits+1)%countShards]
 	switch {
 	case ok:
@@ -132,8 +144,14 @@ func (t *Table) ask(p *Policy, a *Asker, now int64, r *Receipt) bool {
 		r.n = first
 		return true
 	}
-	n.limited.Add(1)
 	return false
+}
+
+// Count counts a refusal that stands: whether it does, the caller knows.
+func (r *Receipt) Count() {
+	if p := r.Refused(); p != nil {
+		p.counts[r.charges[r.refused].key>>(slotBits+1)%countShards].limited.Add(1)
+	}
 }
 
 func (t *Table) charge(p *Policy, key uint64, q Quota, now int64, r *Receipt) bool {
@@ -158,12 +176,24 @@ func (t *Table) GiveBack(r *Receipt) {
 	r.n = kept
 }
 
+// Forgive drops what r says about the origin, for which nothing was charged: the request was refused, and did not need it.
+func (r *Receipt) Forgive() {
+	kept := 0
+	for i := range r.n {
+		if r.charges[i].policy.All {
+			r.charges[kept] = r.charges[i]
+			kept++
+		}
+	}
+	r.n, r.refused, r.away = kept, -1, false
+}
+
 // keys makes the key of an asker, and for an address of IPv6 that of its /48, else 0.
 //
 // Where a header or cookie is missing the address stands for it, so that to leave it out gives nobody a second allowance.
 func (p *Policy) keys(a *Asker) (key, site uint64) {
 	var room [512]byte
-	b := binary.LittleEndian.AppendUint64(room[:0], p.seed)
+	b := binary.LittleEndian.AppendUint64(room[:0], p.seed^bits.RotateLeft64(p.limiter.secret.Load(), 17))
 	addressAt, addressed := 0, false
 	for i := range p.parts {
 		part := &p.parts[i]

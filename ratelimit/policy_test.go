@@ -58,7 +58,9 @@ func (g *rig) ask(names string, a Asker) bool {
 		g.t.Fatal(err)
 	}
 	g.r.Reset()
-	return g.set.Ask(c.All, &a, g.now, &g.r) && g.set.Ask(c.Origin, &a, g.now, &g.r)
+	ok := g.set.Ask(c.All, &a, g.now, &g.r) && g.set.Ask(c.Origin, &a, g.now, &g.r)
+	g.r.Count()
+	return ok
 }
 
 // passes counts how many of n requests pass.

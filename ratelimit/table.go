@@ -92,8 +92,12 @@ func (t *Table) Take(key uint64, q Quota, now int64) (ahead int64, ok bool) {
 	}
 }
 
+// maxDebt times a burst is how far a TAT may lie ahead: several gateways can each let a whole burst pass before they hear of
+// each other, and what was too much is paid back.
+const maxDebt = 4
+
 // clamp keeps what a TAT is ahead by within what its quota can have put there: a reload may have made the burst smaller.
-func clamp(ahead, burst int64) int64 { return min(max(ahead, 0), burst) }
+func clamp(ahead, burst int64) int64 { return min(max(ahead, 0), maxDebt*burst) }
 
 // Peek returns how far key's TAT lies ahead of now, and charges nothing.
 func (t *Table) Peek(key uint64, q Quota, now int64) (ahead int64) {
@@ -133,9 +137,9 @@ func (t *Table) note(i int, taken int32) {
 	}
 }
 
-// Used tells f of every key that was charged since the last call, and of how many requests: less than none where more
-// was given back than taken.
-func (t *Table) Used(f func(key uint64, requests int)) {
+// Used tells f of every key that was charged since the last call, how many requests (less than none where more was given
+// back than taken), and its TAT. Where f returns false the charges are kept for the next call.
+func (t *Table) Used(f func(key uint64, requests int, tat int64) bool) {
 	for w := range t.dirty {
 		if t.dirty[w].Load() == 0 {
 			continue
@@ -143,8 +147,15 @@ func (t *Table) Used(f func(key uint64, requests int)) {
 		for word := t.dirty[w].Swap(0); word != 0; word &= word - 1 {
 			i := w<<6 + bits.TrailingZeros64(word)
 			key := t.places[i].key.Load()
-			if n := t.tally[i].Swap(0); n != 0 && key != 0 {
-				f(key, int(n))
+			n := t.tally[i].Load()
+			if n == 0 || key == 0 {
+				continue
+			}
+			if f(key, int(n), t.places[i].tat.Load()) {
+				n = t.tally[i].Add(-n)
+			}
+			if n != 0 {
+				t.dirty[w].Or(word & -word)
 			}
 		}
 	}

@@ -80,7 +80,7 @@ func TestReturn(t *testing.T) {
 		}
 		table.Return(1, q)
 	}
-	table.Used(func(uint64, int) { t.Error("nothing was used in the end") })
+	table.Used(func(uint64, int, int64) bool { t.Error("nothing was used in the end"); return true })
 	table.Return(99, q) // nobody
 	if n := table.Busy(start); n != 0 {
 		t.Fatal(n)
@@ -95,13 +95,19 @@ func TestUsedAndReach(t *testing.T) {
 		}
 	}
 	used := map[uint64]int{}
-	table.Used(func(key uint64, n int) { used[key] += n })
+	table.Used(func(key uint64, n int, _ int64) bool { used[key] += n; return key%2 == 0 })
+	table.Used(func(key uint64, n int, tat int64) bool {
+		if key%2 == 0 || tat != start+int64(n)*q.Interval {
+			t.Errorf("key %d: %d, until %d", key, n, tat-start)
+		}
+		return true
+	})
 	for key := uint64(1); key <= 200; key++ {
 		if used[key] != int(key%3) {
 			t.Fatalf("key %d: %d", key, used[key])
 		}
 	}
-	table.Used(func(key uint64, _ int) { t.Errorf("key %d is told twice", key) })
+	table.Used(func(key uint64, _ int, _ int64) bool { t.Errorf("key %d is told twice", key); return true })
 
 	table.Reach(5, 9*q.Interval, start)
 	table.Reach(5, 3*q.Interval, start) // never back
@@ -112,12 +118,12 @@ func TestUsedAndReach(t *testing.T) {
 		t.Error("an eleventh passed")
 	}
 	n := 0
-	table.Used(func(uint64, int) { n++ })
+	table.Used(func(uint64, int, int64) bool { n++; return true })
 	if n != 1 {
 		t.Error("what others took is not this table's use", n)
 	}
 	table.Reach(6, 1e18, start)
-	if ahead := table.Peek(6, q, start); ahead != q.Burst {
+	if ahead := table.Peek(6, q, start); ahead != maxDebt*q.Burst {
 		t.Error("a foreign number reaches beyond the burst", ahead)
 	}
 }
@@ -128,8 +134,8 @@ func TestSmallerBurst(t *testing.T) {
 	for range 1000 {
 		table.Take(1, wide, start)
 	}
-	if ahead := table.Peek(1, narrow, start); ahead != narrow.Burst {
-		t.Error("a smaller burst is waited for longer than it takes", ahead)
+	if ahead := table.Peek(1, narrow, start); ahead != maxDebt*narrow.Burst {
+		t.Error("a smaller burst is waited for without bound", ahead)
 	}
 }
 

@@ -16,6 +16,8 @@ import (
 	"github.com/tzero-edge/tzero/internal/redis"
 	"github.com/tzero-edge/tzero/proxy/admin"
 	"github.com/tzero-edge/tzero/proxy/metrics"
+	"github.com/tzero-edge/tzero/ratelimit"
+	counters "github.com/tzero-edge/tzero/ratelimit/redis"
 )
 
 // cluster is what makes this gateway one of several that share a Redis.
@@ -26,10 +28,11 @@ type cluster struct {
 	leases *leases.Leases
 	bus    *bus.Bus
 	nodes  *redis.Nodes
+	limits *counters.Counters
 }
 
 // openCluster builds the services and gives the cache its share in them. It does not wait for Redis.
-func openCluster(c *configs.Config, store *cache.Cache, generation func() uint64, log *slog.Logger) (*cluster, error) {
+func openCluster(c *configs.Config, store *cache.Cache, limiter *ratelimit.Limiter, generation func() uint64, log *slog.Logger) (*cluster, error) {
 	k := &cluster{id: redis.NewNodeID()}
 	var err error
 	if k.redis, err = redis.Open(c.Redis, log); err != nil {
@@ -76,6 +79,15 @@ func openCluster(c *configs.Config, store *cache.Cache, generation func() uint64
 		Tier: k.tier, Leases: k.leases, Wait: c.Shared.Wait.D(), Ready: k.bus.Ready, Purge: k.bus.Later,
 		Suspicious: c.Redis.OnPartition == "revalidate",
 	})
+	k.limits = counters.New(counters.Options{
+		Client: k.redis.Client(redis.Limits), Keys: k.redis.Keys(), Limiter: limiter,
+		Nodes: func() int { return len(k.nodes.Known()) }, // those that are cut off count as well: they let pass their part
+		Alone: func(n int, why error) {
+			log.Warn("rate limits are counted by each gateway for itself, which lets its part of each rate pass", "gateways", n, "error", why)
+		},
+		Again: func() { log.Info("rate limits are counted together again") },
+	})
+	limiter.Share(k.limits)
 	return k, nil
 }
 

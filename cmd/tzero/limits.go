@@ -13,6 +13,10 @@ func (s *services) limitStats() metrics.LimitStats {
 	for _, p := range st.Policies {
 		m.Decisions[p.Name] = map[string]uint64{"allowed": p.Allowed, "limited": p.Limited, "would-limit": p.WouldLimit}
 	}
+	if s.cluster != nil {
+		together := metrics.TogetherStats(s.cluster.limits.Stats())
+		m.Together = &together
+	}
 	return m
 }
 
@@ -24,10 +28,13 @@ func (s *services) statusOfLimits() *admin.RateLimits {
 	}
 	st := s.limiter.Stats(time.Now())
 	r := &admin.RateLimits{Keys: st.Keys, Places: st.Places, Evictions: st.Evicted, Denied: st.Denied, Policies: []admin.RateLimit{}}
+	if s.cluster != nil {
+		r.Alone = s.cluster.limits.Stats().Alone
+	}
 	for _, p := range st.Policies {
 		if pc, ok := c.Policies[p.Name]; ok {
 			r.Policies = append(r.Policies, admin.RateLimit{Name: p.Name, Rate: pc.Rate.String(), Count: pc.Count, DryRun: pc.DryRun,
-				Allowed: p.Allowed, Limited: p.Limited, WouldLimit: p.WouldLimit})
+				Exact: pc.Exact, Allowed: p.Allowed, Limited: p.Limited, WouldLimit: p.WouldLimit})
 		}
 	}
 	return r

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/tzero-edge/tzero/configs"
 )
@@ -55,6 +56,9 @@ func newLimited(t *testing.T) *limited {
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		g.asked.Add(1)
 		w.Header().Set("Cache-Control", "max-age=60")
+		if r.URL.Path == "/crowded" {
+			time.Sleep(200 * time.Millisecond)
+		}
 		if r.URL.Path == "/private" {
 			w.Header().Set("Cache-Control", "private")
 		}
@@ -163,7 +167,7 @@ func TestFollowersAreNotCharged(t *testing.T) {
 			refused++
 		}
 	}
-	if n := g.asked.Load(); n != 2 || refused > 20 {
+	if n := g.asked.Load(); n != 2 || refused > 0 {
 		t.Errorf("the origin was asked %d times, %d were refused", n, refused)
 	}
 	g.status("127.0.0.1", "/page3", 200)

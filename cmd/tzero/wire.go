@@ -106,12 +106,12 @@ func (s *services) open(c *configs.Config) error {
 		return fmt.Errorf("cannot set up the cache: %w", err)
 	}
 	s.cache = cache.New(c.Cache, tier)
+	s.limiter = ratelimit.New(rand.Uint64(), s.started)
 	if c.Redis.Enabled() {
-		if s.cluster, err = openCluster(c, s.cache, s.generationNumber, s.log); err != nil {
+		if s.cluster, err = openCluster(c, s.cache, s.limiter, s.generationNumber, s.log); err != nil {
 			return err
 		}
 	}
-	s.limiter = ratelimit.New(rand.Uint64(), s.started)
 	s.pools = origin.New(origin.Options{Log: s.log})
 	s.tunnels = tunnel.New(c.Tunnels)
 	return nil
@@ -174,6 +174,7 @@ func (s *services) run(ctx context.Context, sighup <-chan os.Signal) error {
 		own("leases", s.cluster.leases.Run)
 		own("purge bus", s.cluster.bus.Run)
 		own("nodes", s.cluster.nodes.Run)
+		own("rate limits", s.cluster.limits.Run)
 	}
 	own("reloader", func(ctx context.Context) error { return s.reloader.Run(ctx, sighup) })
 

@@ -24,10 +24,11 @@ const (
 	Writes                // of stored pages, behind it
 	Leases                // who fetches, on the way of a request
 	Bus                   // purges, writes and nodes
+	Limits                // rate limits
 	numPurposes
 )
 
-var purposeNames = [numPurposes]string{"reads", "writes", "leases", "bus"}
+var purposeNames = [numPurposes]string{"reads", "writes", "leases", "bus", "limits"}
 
 func (p Purpose) String() string { return purposeNames[p] }
 
@@ -53,7 +54,7 @@ func Open(c Config, log *slog.Logger) (*Redis, error) {
 	}
 	logging.Disable() // it writes to standard error by itself; what it has to say is in the errors, and they are counted
 	r := &Redis{keys: Keys{Prefix: c.Prefix}}
-	budgets := [numPurposes]time.Duration{Reads: c.ReadBudget.D(), Writes: c.WriteBudget.D(), Leases: c.LeaseBudget.D(), Bus: time.Second}
+	budgets := [numPurposes]time.Duration{Reads: c.ReadBudget.D(), Writes: c.WriteBudget.D(), Leases: c.LeaseBudget.D(), Bus: time.Second, Limits: c.LimitBudget.D()}
 	for p, budget := range budgets {
 		o := a.options(Purpose(p), budget)
 		o.TLSConfig, o.SentinelPassword = secure, c.SentinelPassword.Reveal()
@@ -74,7 +75,7 @@ func (a *address) options(p Purpose, budget time.Duration) *redis.UniversalOptio
 		MaxRetries: -1, DialerRetries: 1, DialTimeout: dial, ReadTimeout: budget, WriteTimeout: budget, ContextTimeoutEnabled: true,
 		PoolTimeout: budget, PoolSize: 32, ConnMaxIdleTime: 5 * time.Minute, MaxRedirects: 3,
 	}
-	if p != Bus { // a crowd comes in one moment: to connect then would cost the budget
+	if p != Bus && p != Limits { // a crowd comes in one moment: to connect then would cost the budget
 		o.MinIdleConns = 4
 	}
 	if a.kind == cluster {

@@ -26,6 +26,7 @@ type Config struct {
 	ReadBudget       conf.Duration `yaml:"read_budget" doc:"Longest time that a request waits for Redis when it looks for a stored page; then it goes on as if there were none."`
 	LeaseBudget      conf.Duration `yaml:"lease_budget" doc:"Longest time for asking who may fetch a page for all; then this gateway fetches it for itself."`
 	WriteBudget      conf.Duration `yaml:"write_budget" doc:"Longest time for storing a page in Redis, which no request waits for."`
+	LimitBudget      conf.Duration `yaml:"limit_budget" doc:"Longest time that a request waits for Redis where a rate limit is exact; other rate limits wait for nothing."`
 	OnPartition      string        `yaml:"on_partition" enum:"serve|revalidate" doc:"What a gateway does that cannot hear of purges, which it knows within 3 s: go on with what is stored, each page for at most 30 s before the origin is asked (serve), or ask the origin about every page (revalidate)."`
 }
 
@@ -41,7 +42,7 @@ type TLS struct {
 func Default() Config {
 	return Config{
 		ReadBudget: conf.Duration(25 * time.Millisecond), LeaseBudget: conf.Duration(100 * time.Millisecond),
-		WriteBudget: conf.Duration(500 * time.Millisecond), OnPartition: "serve",
+		WriteBudget: conf.Duration(500 * time.Millisecond), LimitBudget: conf.Duration(100 * time.Millisecond), OnPartition: "serve",
 	}
 }
 

@@ -5,6 +5,7 @@ package redis
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"strconv"
 )
 
 // Keys names what is kept in Redis. The zero value has no prefix. Everything about one page carries the page's tag as
@@ -49,6 +50,14 @@ func (k Keys) Bus() string { return k.Prefix + "bus" }
 func (k Keys) Ends(tag string, full []byte) string {
 	return k.Prefix + "lease-end:{" + tag + "}:" + digest(full)
 }
+
+// Rate is what was taken of an allowance, by the hash of who shares it. Those of one shard lie on one master.
+func (k Keys) Rate(shard string, hash uint64) string {
+	return k.Prefix + "rate:{" + shard + "}:" + strconv.FormatUint(hash, 16)
+}
+
+// RateSecret is what makes the hashes of Rate unpredictable.
+func (k Keys) RateSecret() string { return k.Prefix + "rate:secret" }
 
 // Nodes is the hash of all nodes by their id.
 func (k Keys) Nodes() string { return k.Prefix + "node:{bus}" }

@@ -101,7 +101,8 @@ type RateLimits struct {
 	Keys      int         `json:"keys"`   // clients whose allowance is not whole
 	Places    int         `json:"places"` // clients that can be remembered
 	Evictions uint64      `json:"evictions"`
-	Denied    uint64      `json:"denied"` // requests from addresses on the deny list
+	Alone     int         `json:"alone,omitempty"` // gateways that count each for itself, since Redis does not answer
+	Denied    uint64      `json:"denied"`          // requests from addresses on the deny list
 	Policies  []RateLimit `json:"policies"`
 }
 
@@ -111,6 +112,7 @@ type RateLimit struct {
 	Rate       string `json:"rate"`
 	Count      string `json:"count"` // what it counts: origin or all
 	DryRun     bool   `json:"dry_run,omitempty"`
+	Exact      bool   `json:"exact,omitempty"`
 	Allowed    uint64 `json:"allowed"`
 	Limited    uint64 `json:"limited"`
 	WouldLimit uint64 `json:"would_limit"`

@@ -65,6 +65,10 @@ func describe() map[string]*prometheus.Desc {
 	add("rate_limit_keys", "Clients whose allowance is not whole.")
 	add("rate_limit_places", "Clients that can be remembered at most.")
 	add("rate_limit_evictions_total", "Clients forgotten before their allowance was whole, since rate_limits.keys is too small.")
+	add("rate_limit_rounds_total", "Exchanges of what was taken, about once a second; failed: Redis did not answer.", "result")
+	add("rate_limit_keys_told_total", "Clients in these exchanges; left: too many at once, told a round later.", "result")
+	add("rate_limit_exact_total", "Requests that Redis was asked about because a policy is exact; failed: it did not answer.", "result")
+	add("rate_limit_alone", "Gateways that count each for itself since Redis does not answer; 0: they count together.")
 	add("denied_total", "Requests from addresses on the deny list.")
 
 	add("origin_target_state", "1 for the state that the target is in.", "origin", "target", "state")
@@ -232,6 +236,12 @@ func (x export) limits(l LimitStats) {
 	x.gauge("rate_limit_places", float64(l.Places))
 	x.count("rate_limit_evictions_total", l.Evicted)
 	x.count("denied_total", l.Denied)
+	if t := l.Together; t != nil {
+		x.counts("rate_limit_rounds_total", map[string]uint64{"ok": t.Rounds - min(t.Rounds, t.Failed), "failed": t.Failed})
+		x.counts("rate_limit_keys_told_total", map[string]uint64{"told": t.Sent, "left": t.Left})
+		x.counts("rate_limit_exact_total", map[string]uint64{"ok": t.Asked - min(t.Asked, t.Late), "failed": t.Late})
+		x.gauge("rate_limit_alone", float64(t.Alone))
+	}
 }
 
 func (x export) target(t TargetStats) {

@@ -66,7 +66,14 @@ type LimitStats struct {
 	Places, Keys int // of the table; Keys: clients whose allowance is not whole
 	Evicted      uint64
 	Denied       uint64                       // requests from addresses on the deny list
+	Together     *TogetherStats               // nil: nobody to count with
 	Decisions    map[string]map[string]uint64 // by policy and outcome: allowed, limited, would-limit
+}
+
+// TogetherStats is how gateways count together.
+type TogetherStats struct {
+	Rounds, Failed, Sent, Left, Asked, Late uint64
+	Alone                                   int // gateways that count each for itself
 }
 
 // CommandCount is how often a command of Redis ended in one way.
