@@ -30,7 +30,7 @@ type PolicyConfig struct {
 	Exact     bool     `yaml:"exact" doc:"Ask Redis about every request, so that gateways that share it count together to the request; for logins and the like. It needs count: origin. Otherwise they tell each other about once a second."`
 	OnFailure string   `yaml:"on_failure" doc:"What an exact policy does while Redis does not answer. local: each gateway counts for itself, its part of the rate; refuse: 503." enum:"local|refuse"`
 	DryRun    bool     `yaml:"dry_run" doc:"Count and report who would be refused, refuse nobody."`
-	Page      string   `yaml:"page" doc:"HTML that browsers get with the 429, in place of tzero's own page: written here, or ${file:PATH}."`
+	Page      string   `yaml:"page" doc:"HTML that browsers get with the 429, in place of tzero's own page."`
 }
 
 // The values of PolicyConfig.Count.

@@ -122,7 +122,7 @@ func (s *Set) askExact(ctx context.Context, p *Policy, a *Asker, now time.Time, 
 	first := r.n
 	switch {
 	case err != nil && p.Refuse:
-		r.away = true
+		r.away = !p.DryRun
 		r.add(charge{p, key, p.Quota, p.Quota.Burst})
 		return p.count(key, false, first, r)
 	case err != nil:

@@ -92,12 +92,12 @@ func (t *Table) Take(key uint64, q Quota, now int64) (ahead int64, ok bool) {
 	}
 }
 
-// maxDebt times a burst is how far a TAT may lie ahead: several gateways can each let a whole burst pass before they hear of
+// MaxDebt times a burst is how far a TAT may lie ahead: several gateways can each let a whole burst pass before they hear of
 // each other, and what was too much is paid back.
-const maxDebt = 4
+const MaxDebt = 4
 
 // clamp keeps what a TAT is ahead by within what its quota can have put there: a reload may have made the burst smaller.
-func clamp(ahead, burst int64) int64 { return min(max(ahead, 0), maxDebt*burst) }
+func clamp(ahead, burst int64) int64 { return min(max(ahead, 0), MaxDebt*burst) }
 
 // Peek returns how far key's TAT lies ahead of now, and charges nothing.
 func (t *Table) Peek(key uint64, q Quota, now int64) (ahead int64) {

@@ -123,7 +123,7 @@ func TestUsedAndReach(t *testing.T) {
 		t.Error("what others took is not this table's use", n)
 	}
 	table.Reach(6, 1e18, start)
-	if ahead := table.Peek(6, q, start); ahead != maxDebt*q.Burst {
+	if ahead := table.Peek(6, q, start); ahead != MaxDebt*q.Burst {
 		t.Error("a foreign number reaches beyond the burst", ahead)
 	}
 }
@@ -134,7 +134,7 @@ func TestSmallerBurst(t *testing.T) {
 	for range 1000 {
 		table.Take(1, wide, start)
 	}
-	if ahead := table.Peek(1, narrow, start); ahead != maxDebt*narrow.Burst {
+	if ahead := table.Peek(1, narrow, start); ahead != MaxDebt*narrow.Burst {
 		t.Error("a smaller burst is waited for without bound", ahead)
 	}
 }

@@ -77,7 +77,7 @@ func (c Config) Validate() []conf.Problem {
 		path  string
 		value conf.Duration
 		most  time.Duration
-	}{{"read_budget", c.ReadBudget, time.Second}, {"lease_budget", c.LeaseBudget, time.Second}, {"write_budget", c.WriteBudget, 10 * time.Second}} {
+	}{{"read_budget", c.ReadBudget, time.Second}, {"lease_budget", c.LeaseBudget, time.Second}, {"write_budget", c.WriteBudget, 10 * time.Second}, {"limit_budget", c.LimitBudget, 5 * time.Second}} {
 		if b.value.D() < time.Millisecond || b.value.D() > b.most {
 			add(b.path, fmt.Sprintf("must lie between 1ms and %s", conf.Duration(b.most)))
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -44,6 +45,7 @@ type Nodes struct {
 	key    string
 	self   func() Node
 	known  atomic.Pointer[listed]
+	lost   atomic.Pointer[listed] // what was known when Redis had forgotten this node, and so perhaps others
 	soon   chan struct{}
 }
 
@@ -52,17 +54,18 @@ func NewNodes(r *Redis, self func() Node) *Nodes {
 	return &Nodes{client: r.Client(Bus), key: r.Keys().Nodes(), self: self, soon: make(chan struct{}, 1)}
 }
 
-// beat notes a node with the time by Redis' own clock, and forgets those that have not been heard of for long.
+// beat notes a node with the time by Redis' own clock, and forgets those that have not been heard of for long. It returns 1
+// where the node was not there.
 var beat = redis.NewScript(`
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-redis.call('HSET', KEYS[1], ARGV[1], now .. ' ' .. ARGV[2])
+local new = redis.call('HSET', KEYS[1], ARGV[1], now .. ' ' .. ARGV[2])
 local all = redis.call('HGETALL', KEYS[1])
 for i = 1, #all, 2 do
   local at = tonumber(string.match(all[i+1], '^(%d+) '))
   if not at or math.abs(now - at) > tonumber(ARGV[3]) then redis.call('HDEL', KEYS[1], all[i]) end
 end
-return now`)
+return new`)
 
 // Beat says that this node lives.
 func (n *Nodes) Beat(ctx context.Context) error {
@@ -71,8 +74,12 @@ func (n *Nodes) Beat(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot describe this node: %w", err)
 	}
-	if err := beat.Run(ctx, n.client, []string{n.key}, self.ID, about, forgetMS).Err(); err != nil {
+	isNew, err := beat.Run(ctx, n.client, []string{n.key}, self.ID, about, forgetMS).Bool()
+	if err != nil {
 		return fmt.Errorf("cannot tell the others that this node lives: %w", err)
+	}
+	if known := n.Known(); isNew && len(known) > 0 {
+		n.lost.Store(&listed{known, time.Now()})
 	}
 	return nil
 }
@@ -111,14 +118,15 @@ type listed struct {
 
 // Known returns the nodes that were listed last, as far as one can tell without asking anybody: whoever was not heard of
 // since then is that much older.
-func (n *Nodes) Known() []Node {
-	last := n.known.Load()
-	if last == nil {
+func (n *Nodes) Known() []Node { return n.known.Load().aged() }
+
+func (l *listed) aged() []Node {
+	if l == nil {
 		return nil
 	}
-	nodes := slices.Clone(last.nodes)
+	nodes := slices.Clone(l.nodes)
 	for i := range nodes {
-		nodes[i].Age += time.Since(last.at)
+		nodes[i].Age += time.Since(l.at)
 		nodes[i].Alive = nodes[i].Age < aliveFor
 	}
 	return nodes
@@ -132,7 +140,8 @@ local all = redis.call('HGETALL', KEYS[1])
 for i = 1, math.min(#all, tonumber(ARGV[1])) do out[#out + 1] = all[i] end
 return out`)
 
-// List returns the nodes that were heard of in the last minute, by host and id.
+// List returns the nodes that were heard of in the last minute, by host and id: also those that Redis has forgotten together
+// with this one and that have not come back yet.
 func (n *Nodes) List(ctx context.Context) ([]Node, error) {
 	got, err := list.Run(ctx, n.client, []string{n.key}, 2*maxNodes).StringSlice()
 	if err != nil {
@@ -151,6 +160,11 @@ func (n *Nodes) List(ctx context.Context) ([]Node, error) {
 			nodes = append(nodes, node)
 		}
 	}
+	for _, node := range n.lost.Load().aged() {
+		if node.Age < forgetMS*time.Millisecond && !slices.ContainsFunc(nodes, func(o Node) bool { return o.ID == node.ID }) {
+			nodes = append(nodes, node)
+		}
+	}
 	slices.SortFunc(nodes, func(a, b Node) int { return strings.Compare(a.Host+a.ID, b.Host+b.ID) })
 	return nodes, nil
 }
@@ -162,6 +176,12 @@ func readNode(id, value string, now int64) (Node, bool) {
 	if err != nil || len(value) > maxNodeLen || json.Unmarshal([]byte(about), &n) != nil || n.ID != id {
 		return Node{}, false
 	}
+	n.Host = strings.Map(func(r rune) rune { // it goes to terminals, and comes from whoever can write to Redis
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, n.Host)
 	age := now - seen
 	if age < 0 { // Redis' clock was set back, or the time is invented: living nodes write theirs again at once
 		age = -age

@@ -238,6 +238,35 @@ func TestSentinelAndCluster(t *testing.T) {
 	})
 }
 
+// TestNodesAreRemembered: Redis loses its registry, and for a moment only one node is in it again.
+func TestNodesAreRemembered(t *testing.T) {
+	server := harness.StartRedis(t)
+	ctx := context.Background()
+	a := NewNodes(open(t, server.URL()), func() Node { return Node{ID: "a", Host: "one"} })
+	b := NewNodes(open(t, server.URL()), func() Node { return Node{ID: "b", Host: "two\x1b[2J"} })
+	for _, n := range []*Nodes{b, a} {
+		if err := n.Beat(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, err := a.List(ctx)
+	if err != nil || len(all) != 2 || all[1].Host != "two[2J" {
+		t.Fatal(all, err)
+	}
+	a.known.Store(&listed{all, time.Now()})
+	server.Client().FlushAll(ctx)
+	if err := a.Beat(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if all, err = a.List(ctx); err != nil || len(all) != 2 || all[1].ID != "b" {
+		t.Error("a node that Redis has forgotten is forgotten here as well", all, err)
+	}
+	a.lost.Store(&listed{all, time.Now().Add(-2 * time.Minute)})
+	if all, err = a.List(ctx); err != nil || len(all) != 1 {
+		t.Error("it is remembered for ever", all, err)
+	}
+}
+
 func TestNodes(t *testing.T) {
 	server := harness.StartRedis(t)
 	ctx, stop := context.WithCancel(context.Background())

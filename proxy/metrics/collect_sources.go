@@ -48,28 +48,8 @@ func describe() map[string]*prometheus.Desc {
 	add("cache_lost_total", "Objects that the cache did not keep, by cause.", "cause")
 
 	out["redis_commands_total"] = prometheus.NewDesc("redis_commands_total", "Commands sent to Redis, or not sent because it does not answer (open), by outcome.", []string{"command", "outcome"}, nil)
-	add("redis_open", "1 while Redis does not answer and is not asked, by what for.", "purpose")
-	add("shared_lookups_total", "Names looked up in Redis, by result.", "result")
-	add("shared_puts_total", "Responses offered to Redis, by result.", "result")
-	add("shared_voids_total", "Writes that make pages void at the other gateways as well: told, or lost since Redis did not take them.", "result")
-	add("shared_bytes_total", "Bytes of responses read from Redis (in), written (out), and spared by compression (saved).", "direction")
-	add("shared_queue_bytes", "Bytes of responses that wait to be written to Redis.")
-	add("leases_total", "Leases among gateways asked for, by verdict.", "verdict")
-	add("lease_waits_total", "Waits for other gateways' fills, by how they ended.", "end")
-	add("leases_held", "Leases that this gateway holds.")
-	add("leases_waiting", "Fills of other gateways that this one waits for.")
-	add("purge_epoch", "Number of the last purge that this gateway has applied.")
-	add("purge_cut_off", "1 while this gateway does not hear of purges.")
-
-	add("rate_limit_decisions_total", "Decisions of a rate limit; would-limit: of one in dry run, which refuses nobody.", "policy", "outcome")
-	add("rate_limit_keys", "Clients whose allowance is not whole.")
-	add("rate_limit_places", "Clients that can be remembered at most.")
-	add("rate_limit_evictions_total", "Clients forgotten before their allowance was whole, since rate_limits.keys is too small.")
-	add("rate_limit_rounds_total", "Exchanges of what was taken, about once a second; failed: Redis did not answer.", "result")
-	add("rate_limit_keys_told_total", "Clients in these exchanges; left: too many at once, told a round later.", "result")
-	add("rate_limit_exact_total", "Requests that Redis was asked about because a policy is exact; failed: it did not answer.", "result")
-	add("rate_limit_alone", "Gateways that count each for itself since Redis does not answer; 0: they count together.")
-	add("denied_total", "Requests from addresses on the deny list.")
+	describeShared(add)
+	describeLimits(add)
 
 	add("origin_target_state", "1 for the state that the target is in.", "origin", "target", "state")
 	add("origin_target_in_flight", "Requests that hold a connection to the target.", "origin", "target")
@@ -104,6 +84,33 @@ func describe() map[string]*prometheus.Desc {
 
 	add("journey_violations_total", "Broken invariants of a request's journey; anything above 0 is a defect.", "invariant")
 	return out
+}
+
+func describeShared(add func(name, help string, labels ...string)) {
+	add("redis_open", "1 while Redis does not answer and is not asked, by what for.", "purpose")
+	add("shared_lookups_total", "Names looked up in Redis, by result.", "result")
+	add("shared_puts_total", "Responses offered to Redis, by result.", "result")
+	add("shared_voids_total", "Writes that make pages void at the other gateways as well: told, or lost since Redis did not take them.", "result")
+	add("shared_bytes_total", "Bytes of responses read from Redis (in), written (out), and spared by compression (saved).", "direction")
+	add("shared_queue_bytes", "Bytes of responses that wait to be written to Redis.")
+	add("leases_total", "Leases among gateways asked for, by verdict.", "verdict")
+	add("lease_waits_total", "Waits for other gateways' fills, by how they ended.", "end")
+	add("leases_held", "Leases that this gateway holds.")
+	add("leases_waiting", "Fills of other gateways that this one waits for.")
+	add("purge_epoch", "Number of the last purge that this gateway has applied.")
+	add("purge_cut_off", "1 while this gateway does not hear of purges.")
+}
+
+func describeLimits(add func(name, help string, labels ...string)) {
+	add("rate_limit_decisions_total", "Decisions of a rate limit; would-limit: of one in dry run, which refuses nobody.", "policy", "outcome")
+	add("rate_limit_keys", "Clients whose allowance is not whole.")
+	add("rate_limit_places", "Clients that can be remembered at most.")
+	add("rate_limit_evictions_total", "Clients forgotten before their allowance was whole, since rate_limits.keys is too small.")
+	add("rate_limit_rounds_total", "Exchanges of what was taken, about once a second; failed: Redis did not answer.", "result")
+	add("rate_limit_keys_told_total", "Clients in these exchanges; left: too many at once, told a round later.", "result")
+	add("rate_limit_exact_total", "Requests that Redis was asked about because a policy is exact; failed: it did not answer.", "result")
+	add("rate_limit_alone", "Gateways that count each for itself since Redis does not answer; 0: they count together.")
+	add("denied_total", "Requests from addresses on the deny list.")
 }
 
 func newSourceCollector(b Build, s Sources) *sourceCollector {

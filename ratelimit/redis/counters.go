@@ -28,7 +28,6 @@ const (
 	perTurn   = 8               // scripts in an exchange
 	maxKeys   = 50_000          // a round; the rest waits for the next
 	shards    = 16              // keys of one lie on one master of a Cluster
-	debt      = 4               // bursts that a key may be ahead; what more was let pass is forgiven
 )
 
 // Counters implements ratelimit.Shared.
@@ -206,7 +205,7 @@ func (c *Counters) call(shard int, part []ratelimit.Used) tzredis.Call {
 	call := tzredis.Call{Script: add, Keys: make([]string, len(part)), Args: make([]any, 0, 3*len(part))}
 	for i, u := range part {
 		call.Keys[i] = c.key(shard, u)
-		call.Args = append(call.Args, u.Taken/1000, u.Ahead/1000, debt*u.Quota.Burst/1000)
+		call.Args = append(call.Args, u.Taken/1000, u.Ahead/1000, ratelimit.MaxDebt*u.Quota.Burst/1000)
 	}
 	return call
 }
@@ -237,7 +236,8 @@ func (c *Counters) heard(told []ratelimit.Used, cmd *redis.Cmd, at time.Time) er
 	return nil
 }
 
-// take charges a request to all keys or to none. Arguments: interval and burst in microseconds, for each key. It returns the
+// take charges a request to all keys or to none. Arguments: interval and burst in microseconds, for each
+// key, and how many bursts it can be ahead. It returns the
 // number of the key that does not permit it, 0 where all do, and how far each is ahead.
 var take = redis.NewScript(`
 local t = redis.call('TIME')
@@ -246,7 +246,7 @@ for i, key in ipairs(KEYS) do
   local interval, burst = tonumber(ARGV[2*i-1]), tonumber(ARGV[2*i])
   local have = redis.pcall('GET', key)
   local tat = type(have) == 'string' and tonumber(have) or now
-  local ahead = math.min(math.max(0, tat - now), 4 * burst)
+  local ahead = math.min(math.max(0, tat - now), tonumber(ARGV[#ARGV]) * burst)
   out[i+1] = ahead
   if ahead + interval > burst and out[1] == 0 then out[1] = i end
 end
@@ -267,6 +267,7 @@ func (c *Counters) Take(ctx context.Context, policy string, keys []ratelimit.Sha
 		names[i] = c.o.Keys.Rate(policy, k.Hash)
 		args = append(args, max(k.Quota.Interval/1000, 1), max(k.Quota.Burst/1000, 1))
 	}
+	args = append(args, ratelimit.MaxDebt)
 	got, err := take.Run(ctx, c.o.Client, names, args...).Int64Slice()
 	if err == nil && len(got) != len(keys)+1 {
 		err = fmt.Errorf("redis answers %d keys with %d numbers", len(keys), len(got))
