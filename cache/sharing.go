@@ -243,7 +243,8 @@ func (f *Fill) offerShared(o Object) {
 	if f.lease == nil {
 		return
 	}
-	useful := o.kind() == kindObject && f.complete == 0 && !f.verbatim && !f.withdrawn() && !f.outpaced()
+	// A number that this process gave itself says nothing to others.
+	useful := o.kind() == kindObject && !purge.Own(o.Epoch()) && f.complete == 0 && !f.verbatim && !f.withdrawn() && !f.outpaced()
 	now := f.c.now()
 	switch {
 	case !useful:

@@ -188,7 +188,7 @@ func TestPurgedIsNotTakenFromTheTier(t *testing.T) {
 	a.is(a.get("/"), "led", "body 1")
 	stored(a, 1)
 	for _, n := range []*node{a, b} {
-		n.c.Epochs().Apply(purge.Purge{Seq: 1, Kind: purge.Hard, Cells: []purge.Cell{purge.Tag([]byte("news"))}})
+		n.c.Epochs().Apply(purge.Purge{Seq: 2, Kind: purge.Hard, Cells: []purge.Cell{purge.Tag([]byte("news"))}})
 	}
 	b.is(b.get("/"), "led", "body 2")
 	stored(b, 1)

@@ -1,6 +1,7 @@
 // Package purge says what of the stored responses was purged, without a list of who has which tag.
 //
-// Every purge has a number, one more than the one before it. Whatever can be purged (a page, what lies under a path, a
+// Every purge has a number, greater than those before it: even where the nodes that share a Redis have agreed on it, odd
+// where a node has purged for itself. Whatever can be purged (a page, what lies under a path, a
 // tag, everything) has by its hash a cell in a table of fixed size, which holds the number of the last purge that hit
 // it. A response carries the cells that speak of it, and the number of the last purge before its fill began: it was
 // purged where one of its cells has a greater number. Two things that share a cell are purged together, which costs a
@@ -38,7 +39,7 @@ func (k Kind) String() string {
 	return "hard"
 }
 
-// Cells is the number of cells: the table takes 2 MiB. With a thousand tags purged since a response was stored, one
+// Cells is the number of cells: the table takes 4 MiB. With a thousand tags purged since a response was stored, one
 // that carries ten cells has been hit by chance once in 26 times.
 const Cells = 1 << 18
 
@@ -50,7 +51,7 @@ const Everything Cell = 0
 
 // Purge is one purge as nodes tell each other.
 type Purge struct {
-	Seq   uint32 // its number; 0 is none
+	Seq   uint64 // its number; 0 is none
 	Kind  Kind
 	Cells []Cell
 }
@@ -58,8 +59,11 @@ type Purge struct {
 // Epochs is the table. It is safe for concurrent use; reading takes no lock.
 type Epochs struct {
 	latest atomic.Uint64
-	cells  [Cells]atomic.Uint64 // number of the last hard purge · number of the last soft one
+	cells  [Cells]cell
 }
+
+// cell has the numbers of the last purges of either kind that hit it.
+type cell struct{ hard, soft atomic.Uint64 }
 
 // NewEpochs returns a table without purges.
 func NewEpochs() *Epochs { return new(Epochs) }
@@ -72,18 +76,18 @@ func (e *Epochs) Check(since uint64, cells []byte) Verdict {
 	if since >= e.latest.Load() {
 		return Clean
 	}
-	v := judge(e.cells[Everything].Load(), since)
+	v := e.cells[Everything].judge(since)
 	for ; len(cells) >= 4 && v != HardPurged; cells = cells[4:] {
-		v = max(v, judge(e.cells[binary.LittleEndian.Uint32(cells)%Cells].Load(), since))
+		v = max(v, e.cells[binary.LittleEndian.Uint32(cells)%Cells].judge(since))
 	}
 	return v
 }
 
-func judge(cell, since uint64) Verdict {
+func (c *cell) judge(since uint64) Verdict {
 	switch {
-	case cell>>32 > since:
+	case c.hard.Load() > since:
 		return HardPurged
-	case cell&0xffff_ffff > since:
+	case c.soft.Load() > since:
 		return SoftPurged
 	}
 	return Clean
@@ -98,68 +102,55 @@ func (e *Epochs) Apply(p Purge) {
 // Note notes what a purge hit, and leaves the number of the last one to Reach.
 func (e *Epochs) Note(p Purge) {
 	for _, c := range p.Cells {
-		raise(&e.cells[c%Cells], p.Kind, p.Seq)
+		e.cells[c%Cells].raise(p.Kind, p.Seq)
 	}
-}
-
-// Noted reports whether everything that a purge hits was hit by it or by a later one of its kind.
-func (e *Epochs) Noted(p Purge) bool {
-	for _, c := range p.Cells {
-		n := e.cells[c%Cells].Load()
-		if p.Kind == Hard && uint32(n>>32) < p.Seq || p.Kind == Soft && uint32(n) < p.Seq {
-			return false
-		}
-	}
-	return true
 }
 
 // Reach says that every purge up to seq is noted.
-func (e *Epochs) Reach(seq uint64) {
+func (e *Epochs) Reach(seq uint64) { raise(&e.latest, seq) }
+
+func (c *cell) raise(k Kind, seq uint64) {
+	if k == Soft {
+		raise(&c.soft, seq)
+		return
+	}
+	raise(&c.hard, seq)
+}
+
+func raise(n *atomic.Uint64, to uint64) {
 	for {
-		last := e.latest.Load()
-		if seq <= last || e.latest.CompareAndSwap(last, seq) {
+		old := n.Load()
+		if to <= old || n.CompareAndSwap(old, to) {
 			return
 		}
 	}
 }
 
-func raise(cell *atomic.Uint64, k Kind, seq uint32) {
-	for {
-		old := cell.Load()
-		hard, soft := uint32(old>>32), uint32(old)
-		if k == Hard {
-			hard = max(hard, seq)
-		} else {
-			soft = max(soft, seq)
-		}
-		next := uint64(hard)<<32 | uint64(soft)
-		if next == old || cell.CompareAndSwap(old, next) {
-			return
-		}
-	}
-}
-
-// Next purges in a process that has no others to tell, and returns the purge's number.
+// Next purges in this process alone, and returns the purge's number, which is odd.
 func (e *Epochs) Next(k Kind, cells []Cell) uint64 {
 	for {
 		last := e.latest.Load()
+		next := (last + 1) | 1
 		for _, c := range cells { // before the number is known: whoever began to fill meanwhile is hit, too
-			raise(&e.cells[c%Cells], k, uint32(last+1))
+			e.cells[c%Cells].raise(k, next)
 		}
-		if e.latest.CompareAndSwap(last, last+1) {
-			return last + 1
+		if e.latest.CompareAndSwap(last, next) {
+			return next
 		}
 	}
 }
 
+// Own reports whether a number, of a purge or of the last one before a fill, is one that a process gave for itself: it says
+// nothing to others.
+func Own(seq uint64) bool { return seq&1 == 1 }
+
 // Each calls yield for everything that was purged, with the number of the last time.
-func (e *Epochs) Each(yield func(c Cell, k Kind, seq uint32)) {
+func (e *Epochs) Each(yield func(c Cell, k Kind, seq uint64)) {
 	for i := range e.cells {
-		v := e.cells[i].Load()
-		if hard := uint32(v >> 32); hard > 0 {
+		if hard := e.cells[i].hard.Load(); hard > 0 {
 			yield(Cell(i), Hard, hard)
 		}
-		if soft := uint32(v); soft > 0 {
+		if soft := e.cells[i].soft.Load(); soft > 0 {
 			yield(Cell(i), Soft, soft)
 		}
 	}

@@ -193,7 +193,7 @@ func TestPurgesCommute(t *testing.T) {
 	for range 20 {
 		var all []Purge
 		for i := range 50 {
-			p := Purge{Seq: uint32(i + 1), Kind: Kind(r.IntN(2))}
+			p := Purge{Seq: uint64(i + 1), Kind: Kind(r.IntN(2))}
 			for range 1 + r.IntN(4) {
 				p.Cells = append(p.Cells, Cell(r.IntN(20)))
 			}
@@ -207,7 +207,7 @@ func TestPurgesCommute(t *testing.T) {
 			b.Apply(all[i])
 			b.Apply(all[r.IntN(len(all))])
 		}
-		a.Each(func(cell Cell, k Kind, seq uint32) { c.Apply(Purge{Seq: seq, Kind: k, Cells: []Cell{cell}}) })
+		a.Each(func(cell Cell, k Kind, seq uint64) { c.Apply(Purge{Seq: seq, Kind: k, Cells: []Cell{cell}}) })
 		if a.Latest() != b.Latest() || a.Latest() != c.Latest() {
 			t.Fatalf("latest %d, %d, %d", a.Latest(), b.Latest(), c.Latest())
 		}
@@ -220,7 +220,7 @@ func TestPurgesCommute(t *testing.T) {
 			want := Clean
 			for _, p := range all {
 				for _, cell := range p.Cells {
-					if carried := cell == Everything || slices.Contains(unpack(cells), cell); carried && uint64(p.Seq) > since {
+					if carried := cell == Everything || slices.Contains(unpack(cells), cell); carried && p.Seq > since {
 						want = max(want, map[Kind]Verdict{Soft: SoftPurged, Hard: HardPurged}[p.Kind])
 					}
 				}

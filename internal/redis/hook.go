@@ -291,7 +291,7 @@ func outcomeOf(ctx context.Context, err error) outcome {
 }
 
 // commands are the names that are counted; the last stands for all others.
-var commands = [...]string{"get", "set", "del", "exists", "pttl", "hset", "hgetall", "hdel", "zrangebyscore", "publish", "ping", "eval", "evalsha", "other"}
+var commands = [...]string{"get", "set", "del", "exists", "pttl", "hset", "hgetall", "hdel", "zrange", "zrangebyscore", "zscore", "publish", "ping", "eval", "evalsha", "other"}
 
 // counts are shared by all clients.
 type counts struct {

@@ -37,10 +37,7 @@ func (k Keys) Lease(tag string, full []byte) string {
 // Fence is another after every write to a page: an answer from before the last one is not stored.
 func (k Keys) Fence(tag string) string { return k.Prefix + "epoch:{" + tag + "}" }
 
-// Sequence is the number of the last purge.
-func (k Keys) Sequence() string { return k.Prefix + "epoch:{bus}:sequence" }
-
-// Purges is the sorted set of what was purged: cell and kind, with the number of the purge as score.
+// Purges is the list of purges.
 func (k Keys) Purges() string { return k.Prefix + "epoch:{bus}:purges" }
 
 // Bus is the channel of purges and writes.

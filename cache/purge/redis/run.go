@@ -48,34 +48,37 @@ func (b *Bus) receive(ctx context.Context, payload []byte) {
 		b.o.Other(payload)
 		return
 	}
-	p, ok := message(payload)
+	p, before, ok := message(payload)
 	if !ok {
 		b.n.unknown.Add(1)
 		return
 	}
 	b.n.heard.Add(1)
-	b.hear(ctx, p)
+	b.hear(ctx, p, before)
 }
 
-// comparing asks Redis once a second what the last purge was.
+// comparing asks Redis once a second what the last purge was, and more often while there is no list.
 func (b *Bus) comparing(ctx context.Context) {
 	for {
-		b.compare(ctx)
+		pause := compareEvery*3/4 + rand.N(compareEvery/4)
+		if errors.Is(b.compare(ctx), errLost) {
+			pause /= 4
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-b.wake:
-		case <-time.After(compareEvery*3/4 + rand.N(compareEvery/4)):
+		case <-time.After(pause):
 		}
 	}
 }
 
-func (b *Bus) compare(ctx context.Context) {
+func (b *Bus) compare(ctx context.Context) error {
 	if err := b.catchUp(ctx); err != nil {
 		if ctx.Err() == nil && !errors.Is(err, tzredis.ErrOpen) { // that one only says that there was another
 			b.failed.Store(&err)
 		}
-		return
+		return err
 	}
 	b.failed.Store(nil)
 	b.lastOK.Store(time.Now().UnixMilli())
@@ -85,6 +88,7 @@ func (b *Bus) compare(ctx context.Context) {
 	}
 	b.tellLater(ctx)
 	b.align(ctx)
+	return nil
 }
 
 // watching notices that nothing was compared for too long.
