@@ -57,7 +57,7 @@ func openCluster(c *configs.Config, store *cache.Cache, limiter *ratelimit.Limit
 	}
 	started := time.Now()
 	k.nodes = redis.NewNodes(k.redis, func() redis.Node {
-		return redis.Node{ID: k.id, Host: host, Version: buildVersion(), Generation: generation(), Epoch: k.bus.Applied(), Started: started}
+		return redis.Node{ID: k.id, Host: host, Version: buildVersion(), Generation: generation(), Epoch: k.bus.Applied(), Started: started, Named: c.Redis.Name != ""}
 	})
 	k.bus = bus.New(bus.Options{
 		Client: k.redis.Client(redis.Bus), Keys: k.redis.Keys(), Epochs: store.Epochs(), Applied: k.nodes.Soon,

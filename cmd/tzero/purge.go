@@ -96,7 +96,7 @@ func runPurge(ctx context.Context, stateDir string, r purge.Request, asJSON bool
 	} else {
 		printPurged(out, &p)
 	}
-	if err == nil && (len(p.Missing)+len(p.Lost) > 0 || p.Warning != "") {
+	if err == nil && !p.Everywhere() {
 		return errors.New("not every gateway has acknowledged the purge")
 	}
 	return err

@@ -15,7 +15,6 @@ import (
 
 	"github.com/tzero-edge/tzero/cache"
 	"github.com/tzero-edge/tzero/cache/l1"
-	"github.com/tzero-edge/tzero/cache/purge"
 	"github.com/tzero-edge/tzero/configs"
 	"github.com/tzero-edge/tzero/internal/collector"
 	"github.com/tzero-edge/tzero/proxy"
@@ -83,7 +82,7 @@ func newServices(in configs.Input, l *configs.Loaded, stderr io.Writer) (*servic
 	s.admin = admin.New(c.Admin, admin.Deps{
 		Status: func() any { return s.status() }, Ready: s.ready, Metrics: s.metrics.Handler(),
 		Reload: func(ctx context.Context) (any, error) { return s.reloader.Reload(ctx, "admin") },
-		Purge:  func(ctx context.Context, r purge.Request) (any, error) { return s.purge(ctx, r) },
+		Purge:  s.purge,
 	}, s.log)
 	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the state directory: %w; choose another one with --state-dir", err)

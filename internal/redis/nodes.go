@@ -23,6 +23,7 @@ type Node struct {
 	Generation uint64    `json:"generation"` // of its configuration
 	Epoch      uint64    `json:"epoch"`      // the last purge that it has applied
 	Started    time.Time `json:"started"`    // by its own clock
+	Named      bool      `json:"named"`      // the host is a name that was given to this gateway alone
 
 	Age   time.Duration `json:"-"` // since it was heard of, by Redis' clock
 	Alive bool          `json:"-"`
@@ -165,8 +166,17 @@ func (n *Nodes) List(ctx context.Context) ([]Node, error) {
 			nodes = append(nodes, node)
 		}
 	}
+	all := slices.Clone(nodes)
+	nodes = slices.DeleteFunc(nodes, func(n Node) bool { return n.replaced(all) })
 	slices.SortFunc(nodes, func(a, b Node) int { return strings.Compare(a.Host+a.ID, b.Host+b.ID) })
 	return nodes, nil
+}
+
+// replaced reports that a node which is not heard of any more was started again under its name.
+func (n *Node) replaced(by []Node) bool {
+	return n.Named && !n.Alive && slices.ContainsFunc(by, func(o Node) bool {
+		return o.Named && o.Alive && o.Host == n.Host && o.Started.After(n.Started)
+	})
 }
 
 func readNode(id, value string, now int64) (Node, bool) {

@@ -267,6 +267,30 @@ func TestNodesAreRemembered(t *testing.T) {
 	}
 }
 
+// A gateway that was killed and started again under its name is one, not two of which one never answers.
+func TestANodeIsReplaced(t *testing.T) {
+	old, now := time.Unix(1000, 0), time.Unix(2000, 0)
+	node := func(id, host string, started time.Time, alive, named bool) Node {
+		return Node{ID: id, Host: host, Started: started, Alive: alive, Named: named}
+	}
+	by := []Node{node("b", "edge-1", now, true, true), node("c", "box", now, true, false)}
+	for _, c := range []struct {
+		n    Node
+		want bool
+	}{
+		{node("a", "edge-1", old, false, true), true},
+		{node("a", "edge-2", old, false, true), false},
+		{node("a", "edge-1", old, true, true), false},   // two run under one name
+		{node("a", "edge-1", old, false, false), false}, // the machine's name
+		{node("a", "box", old, false, false), false},    // another gateway on it may be cut off
+		{node("a", "edge-1", now.Add(1), false, true), false},
+	} {
+		if got := c.n.replaced(by); got != c.want {
+			t.Errorf("%+v: %t", c.n, got)
+		}
+	}
+}
+
 func TestNodes(t *testing.T) {
 	server := harness.StartRedis(t)
 	ctx, stop := context.WithCancel(context.Background())

@@ -25,8 +25,8 @@ type Deps struct {
 	Ready func() (ok bool, reasons []string)
 	// Reload loads the configuration again and returns what to tell, or why nothing changed.
 	Reload func(ctx context.Context) (any, error)
-	// Purge purges, and returns what to tell.
-	Purge func(ctx context.Context, r purge.Request) (any, error)
+	// Purge purges.
+	Purge func(ctx context.Context, r purge.Request) (Purged, error)
 	// Metrics answers scrapes.
 	Metrics http.Handler
 }

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/tzero-edge/tzero/cache/purge"
 	"github.com/tzero-edge/tzero/internal/conf"
 )
 
@@ -345,4 +346,39 @@ func TestValidate(t *testing.T) {
 	try(Config{Token: conf.NewSecret("short-one")}, "token")
 	try(Config{Token: conf.NewSecret("with a blank inside it")}, "token")
 	try(Config{Hosts: []string{"a.example", "b:80", "*.c"}}, "hosts[1]", "hosts[2]")
+}
+
+// A script sees by the status whether every gateway has purged.
+func TestPurge(t *testing.T) {
+	d := deps()
+	var told Purged
+	d.Purge = func(_ context.Context, r purge.Request) (Purged, error) {
+		if !r.All {
+			return Purged{}, errors.New("all or nothing")
+		}
+		return told, nil
+	}
+	r := start(t, Config{Token: conf.NewSecret(secret)}, d)
+	try := func(want int, body string) {
+		t.Helper()
+		req, err := http.NewRequest("POST", "http://"+r.addr+"/purge", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+secret)
+		res, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != want {
+			t.Errorf("%s, %+v: %d, want %d", body, told, res.StatusCode, want)
+		}
+	}
+	try(200, `{"all": true}`)
+	try(400, `{"tag": "x"}`)
+	try(400, `{"all"`)
+	for _, told = range []Purged{{Missing: []Node{{}}}, {Lost: []Node{{}}}, {Warning: "Redis is away"}} {
+		try(202, `{"all": true}`)
+	}
 }

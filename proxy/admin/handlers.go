@@ -144,7 +144,11 @@ func (s *Server) purge(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	answer(w, http.StatusOK, told)
+	status := http.StatusOK
+	if !told.Everywhere() {
+		status = http.StatusAccepted
+	}
+	answer(w, status, told)
 }
 
 func missing(w http.ResponseWriter) {

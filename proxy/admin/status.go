@@ -153,6 +153,9 @@ type Purged struct {
 	Warning      string  `json:"warning,omitempty"`
 }
 
+// Everywhere reports that every gateway has acknowledged.
+func (p *Purged) Everywhere() bool { return len(p.Missing)+len(p.Lost) == 0 && p.Warning == "" }
+
 // Tunnels are the upgraded connections.
 type Tunnels struct {
 	Open    int64  `json:"open"`
