@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -77,6 +78,7 @@ func purgeScenes() []scene {
 		{"cut-off-revalidate", false, func(t *testing.T, b *cluster.Table, _ place) { cutOff(t, b, "revalidate") }},
 		{"restarted", true, restarted},
 		{"writes", true, writes},
+		{"redis-begins-empty", false, begunEmpty},
 	}
 }
 
@@ -263,4 +265,68 @@ func writes(t *testing.T, table *cluster.Table, at place) {
 		harness.Eventually(t, "the write is known", 5*time.Second, func() bool { return g.Get(c, "/cart").Body == "version 1" })
 	}
 	table.Row("a POST through one gateway", 1, "–", seconds(time.Since(wrote)), "RFC 9111 §4.4, at all three")
+}
+
+// Redis is killed again and again, and comes back with nothing, while every gateway purges, fills and serves: what all have
+// acknowledged is served by none.
+func begunEmpty(t *testing.T, table *cluster.Table, _ place) {
+	const tags = 6
+	var versions [tags]atomic.Int64
+	s := &shop{Origin: crowd.NewOrigin(t)}
+	for i := range tags {
+		s.Page(fmt.Sprint("/p", i), func(w http.ResponseWriter, _ *http.Request, _ int) {
+			w.Header().Set("Cache-Control", "max-age=3600")
+			w.Header().Set("Surrogate-Key", fmt.Sprint("p", i))
+			_, _ = fmt.Fprint(w, versions[i].Load())
+		})
+	}
+	r := harness.StartRedis(t)
+	f := cluster.StartFleet(t, s.URL, three, slices.Repeat([]string{r.URL()}, 3)...)
+	f.WaitReady(t)
+	c := cluster.Client(t)
+	end := make(chan struct{})
+	var all sync.WaitGroup
+	var purges, complete, reads, stale atomic.Int64
+	for i := range tags { // of one tag after the other, at one gateway after the other
+		all.Go(func() {
+			for n := int64(1); ; n++ {
+				select {
+				case <-end:
+					return
+				default:
+				}
+				versions[i].Store(n)
+				p := f.Gateways[(int64(i)+n)%3].Purge(t, fmt.Sprintf(`{"tag": "p%d"}`, i))
+				purges.Add(1)
+				if !p.Everywhere() {
+					continue
+				}
+				complete.Add(1)
+				for range 3 {
+					for _, g := range f.Gateways {
+						a := g.Get(c, fmt.Sprint("/p", i))
+						reads.Add(1)
+						if got, _ := strconv.ParseInt(a.Body, 10, 64); a.Err != nil || got < n {
+							stale.Add(1)
+							t.Errorf("/p%d at %s is %q (%d, %v, %s) after version %d was purged as %d", i, g.URL, a.Body, a.Status, a.Err, a.Fields.Get("Cache-Status"), n, p.Epoch)
+						}
+					}
+				}
+			}
+		})
+	}
+	times := harness.Size(*full, 3, 8)
+	for range times {
+		time.Sleep(time.Second)
+		r.Restart()
+		time.Sleep(3 * time.Second)
+	}
+	close(end)
+	all.Wait()
+	f.WaitReady(t)
+	if complete.Load() < 100 || reads.Load() < 1000 {
+		t.Errorf("only %d purges were complete, %d reads", complete.Load(), reads.Load())
+	}
+	table.Row(fmt.Sprintf("Redis killed %d times, and begun empty", times), tags, fmt.Sprintf("%d of %d purges acknowledged by all", complete.Load(), purges.Load()),
+		"–", fmt.Sprintf("%d reads after those, %d of them old", reads.Load(), stale.Load()))
 }
