@@ -29,6 +29,8 @@ type Limiter struct {
 	slots  [1 << slotBits]string // names of policies, "" where free
 	byslot atomic.Pointer[[1 << slotBits]*Policy]
 	denied atomic.Uint64
+
+	rulings rulings
 }
 
 // New returns a Limiter. The secret keeps clients from choosing names that collide; gateways that share counts share it.
@@ -133,7 +135,7 @@ func (s *Set) Chain(names []string) (Chain, error) {
 // Ask charges a request to policies at now and reports whether it may go on; those on the allow list always may. r tells
 // more. It allocates nothing.
 func (s *Set) Ask(policies []*Policy, a *Asker, now time.Time, r *Receipt) bool {
-	if len(policies) == 0 || s.allow.Contains(a.Address) {
+	if len(policies) == 0 || s.allows(a.Address) {
 		return true
 	}
 	return s.limiter.table.Load().Ask(policies, a, s.limiter.at(now), r)
@@ -146,9 +148,24 @@ func (s *Set) GiveBack(r *Receipt) {
 	}
 }
 
-// Denies reports whether an address is on the deny list, and counts it.
+// allows reports whether an address is on the allow list, or was put there meanwhile and not onto the other.
+func (s *Set) allows(a netip.Addr) bool {
+	switch s.limiter.about(a) {
+	case Allow:
+		return true
+	case Deny:
+		return false
+	}
+	return s.allow.Contains(a)
+}
+
+// Denies reports whether an address is on the deny list, or was put there meanwhile, and counts it.
 func (s *Set) Denies(a netip.Addr) bool {
-	if s == nil || s.deny.Empty() || !s.deny.Contains(a) || s.allow.Contains(a) {
+	if s == nil {
+		return false
+	}
+	verb := s.limiter.about(a)
+	if verb == Allow || verb == "" && (s.deny.Empty() || !s.deny.Contains(a) || s.allow.Contains(a)) {
 		return false
 	}
 	s.limiter.denied.Add(1)

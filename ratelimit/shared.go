@@ -88,7 +88,7 @@ func (l *Limiter) Reach(key uint64, ahead int64, now time.Time) {
 
 // AskExact charges a request to exact policies and reports whether all permit it. It waits for Redis, within its budget.
 func (s *Set) AskExact(ctx context.Context, policies []*Policy, a *Asker, now time.Time, r *Receipt) bool {
-	if len(policies) == 0 || s.allow.Contains(a.Address) {
+	if len(policies) == 0 || s.allows(a.Address) {
 		return true
 	}
 	if r.n == 0 {

@@ -22,17 +22,18 @@ import (
 
 // cluster is what makes this gateway one of several that share a Redis.
 type cluster struct {
-	id     string
-	redis  *redis.Redis
-	tier   *l2.Tier
-	leases *leases.Leases
-	bus    *bus.Bus
-	nodes  *redis.Nodes
-	limits *counters.Counters
+	id      string
+	redis   *redis.Redis
+	tier    *l2.Tier
+	leases  *leases.Leases
+	bus     *bus.Bus
+	nodes   *redis.Nodes
+	limits  *counters.Counters
+	rulings *counters.Rulings
 }
 
 // openCluster builds the services and gives the cache its share in them. It does not wait for Redis.
-func openCluster(c *configs.Config, store *cache.Cache, limiter *ratelimit.Limiter, generation func() uint64, log *slog.Logger) (*cluster, error) {
+func openCluster(c *configs.Config, store *cache.Cache, limiter *ratelimit.Limiter, generation func() uint64, learned func(), log *slog.Logger) (*cluster, error) {
 	k := &cluster{id: redis.NewNodeID()}
 	var err error
 	if k.redis, err = redis.Open(c.Redis, log); err != nil {
@@ -88,6 +89,10 @@ func openCluster(c *configs.Config, store *cache.Cache, limiter *ratelimit.Limit
 		Again: func() { log.Info("rate limits are counted together again") },
 	})
 	limiter.Share(k.limits)
+	k.rulings = counters.NewRulings(counters.RulingsOptions{
+		Client: k.redis.Client(redis.Limits), Keys: k.redis.Keys(), Limiter: limiter, Learned: learned,
+		Failed: func(err error) { log.Warn("what is ruled about addresses is not shared", "error", err) },
+	})
 	return k, nil
 }
 

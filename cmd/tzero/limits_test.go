@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/tzero-edge/tzero/configs"
+	"github.com/tzero-edge/tzero/ratelimit"
 )
 
 const limitsConfig = `
@@ -172,4 +174,55 @@ func TestFollowersAreNotCharged(t *testing.T) {
 	}
 	g.status("127.0.0.1", "/page3", 200)
 	g.status("127.0.0.1", "/page4", 429)
+}
+
+// command runs tzero limit against the gateway, and returns what it prints.
+func (g *limited) command(args ...string) (string, error) {
+	var out bytes.Buffer
+	cmd := limitCommand()
+	cmd.SetArgs(append(args, "--state-dir", g.dir))
+	cmd.SetOut(&out)
+	cmd.SetErr(io.Discard)
+	cmd.SilenceUsage, cmd.SilenceErrors = true, true
+	err := cmd.ExecuteContext(g.t.Context())
+	return out.String(), err
+}
+
+// An operator denies and allows while the gateway runs; that outlives a restart.
+func TestRulings(t *testing.T) {
+	g := newLimited(t)
+	g.status("127.0.0.7", "/page", 200)
+	if out, err := g.command("deny", "127.0.0.7", "--for", "10m", "--why", "a test"); err != nil || !strings.Contains(out, "deny   127.0.0.7/32") || !strings.Contains(out, "a test") {
+		t.Fatal(out, err)
+	}
+	g.status("127.0.0.7", "/page", 403) // a hit, too
+	g.status("127.0.0.8", "/page", 403)
+	if out, err := g.command("allow", "127.0.0.8", "127.0.0.6"); err != nil || strings.Count(out, "\n") != 3 {
+		t.Fatal(out, err)
+	}
+	g.status("127.0.0.8", "/page", 200)
+	for i := range 6 {
+		g.status("127.0.0.6", fmt.Sprint("/allowed", i), 200)
+	}
+	if _, err := g.command("lift", "127.0.0.5"); err == nil || !strings.Contains(err.Error(), "nothing is ruled") {
+		t.Error(err)
+	}
+	if _, err := g.command("deny", "127.0.0.5", "--for", "soon"); err == nil || exitCode(err) != 2 {
+		t.Error(err)
+	}
+	if _, err := g.command("lift", "127.0.0.8"); err != nil {
+		t.Error(err)
+	}
+	again := &services{limiter: ratelimit.New(1, time.Now()), log: g.svc.log}
+	again.loadRulings(g.dir)
+	if r := again.rulings(); len(r.Rulings) != 2 || r.Rulings[0].Prefix != "127.0.0.6/32" || r.Rulings[1].Why != "a test" {
+		t.Errorf("after a restart: %+v", r)
+	}
+	if err := os.WriteFile(filepath.Join(g.dir, rulingsFile), []byte("[{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again.loadRulings(g.dir) // it goes on with what it has
+	if out, err := g.command("list"); err != nil || !strings.Contains(out, "127.0.0.7/32") || strings.Contains(out, "127.0.0.8") {
+		t.Error(out, err)
+	}
 }

@@ -39,7 +39,7 @@ func command() *cobra.Command {
 	root.Version = buildVersion()
 	root.SetVersionTemplate("tzero {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(runCommand(), demoCommand(), checkCommand(), explainCommand(), reloadCommand(), purgeCommand(), versionCommand())
+	root.AddCommand(runCommand(), demoCommand(), checkCommand(), explainCommand(), reloadCommand(), purgeCommand(), limitCommand(), versionCommand())
 	return root
 }
 

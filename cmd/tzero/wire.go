@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -44,6 +45,7 @@ type services struct {
 	listener  *listen.Server
 	admin     *admin.Server
 	limiter   *ratelimit.Limiter
+	saving    sync.Mutex // of rulings
 	reloader  *configs.Reloader
 	reloads   reloadCount
 	draining  func() bool
@@ -81,12 +83,15 @@ func newServices(in configs.Input, l *configs.Loaded, stderr io.Writer) (*servic
 	}
 	s.admin = admin.New(c.Admin, admin.Deps{
 		Status: func() any { return s.status() }, Ready: s.ready, Metrics: s.metrics.Handler(),
-		Reload: func(ctx context.Context) (any, error) { return s.reloader.Reload(ctx, "admin") },
-		Purge:  s.purge,
+		Reload:  func(ctx context.Context) (any, error) { return s.reloader.Reload(ctx, "admin") },
+		Purge:   s.purge,
+		Rule:    func(ctx context.Context, order []byte) (admin.Ruled, error) { return s.rule(ctx, c.StateDir, order) },
+		Rulings: s.rulings,
 	}, s.log)
 	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the state directory: %w; choose another one with --state-dir", err)
 	}
+	s.loadRulings(c.StateDir)
 	if err := s.admin.Listen(c.StateDir); err != nil {
 		return nil, err
 	}
@@ -107,7 +112,7 @@ func (s *services) open(c *configs.Config) error {
 	s.cache = cache.New(c.Cache, tier)
 	s.limiter = ratelimit.New(rand.Uint64(), s.started)
 	if c.Redis.Enabled() {
-		if s.cluster, err = openCluster(c, s.cache, s.limiter, s.generationNumber, s.log); err != nil {
+		if s.cluster, err = openCluster(c, s.cache, s.limiter, s.generationNumber, s.learned(c.StateDir), s.log); err != nil {
 			return err
 		}
 	}
@@ -174,6 +179,9 @@ func (s *services) run(ctx context.Context, sighup <-chan os.Signal) error {
 		own("purge bus", s.cluster.bus.Run)
 		own("nodes", s.cluster.nodes.Run)
 		own("rate limits", s.cluster.limits.Run)
+		own("rulings", s.cluster.rulings.Run)
+	} else {
+		own("rulings", s.expiring)
 	}
 	own("reloader", func(ctx context.Context) error { return s.reloader.Run(ctx, sighup) })
 

@@ -58,3 +58,6 @@ func (k Keys) RateSecret() string { return k.Prefix + "rate:secret" }
 
 // Nodes is the hash of all nodes by their id.
 func (k Keys) Nodes() string { return k.Prefix + "node:{bus}" }
+
+// Rulings are what operators have decided about addresses, by prefix, and when that changed last.
+func (k Keys) Rulings() string { return k.Prefix + "rate:rulings" }

@@ -27,6 +27,9 @@ type Deps struct {
 	Reload func(ctx context.Context) (any, error)
 	// Purge purges.
 	Purge func(ctx context.Context, r purge.Request) (Purged, error)
+	// Rule denies or allows addresses as an order in JSON says; Rulings are those in force.
+	Rule    func(ctx context.Context, order []byte) (Ruled, error)
+	Rulings func() Ruled
 	// Metrics answers scrapes.
 	Metrics http.Handler
 }
@@ -35,11 +38,12 @@ const (
 	headerTimeout = 5 * time.Second
 	readTimeout   = 10 * time.Second
 	reloadTimeout = time.Minute
+	ruleTimeout   = 3 * time.Second
 	writeTimeout  = reloadTimeout + 10*time.Second
 	idleTimeout   = time.Minute
 	maxHeader     = 16 << 10
 	maxBody       = 4 << 10
-	maxPurge      = 1 << 20
+	maxList       = 1 << 20 // of what names many things
 	maxConns      = 256
 	grace         = 2 * time.Second
 )

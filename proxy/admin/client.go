@@ -45,6 +45,16 @@ func (c *Client) Purge(ctx context.Context, r []byte) (json.RawMessage, error) {
 	return c.call(ctx, http.MethodPost, "/purge", r)
 }
 
+// Rule has the gateway deny or allow addresses, r in JSON, and returns what it tells.
+func (c *Client) Rule(ctx context.Context, r []byte) (json.RawMessage, error) {
+	return c.call(ctx, http.MethodPost, "/limits", r)
+}
+
+// Rulings returns what is ruled.
+func (c *Client) Rulings(ctx context.Context) (json.RawMessage, error) {
+	return c.call(ctx, http.MethodGet, "/limits", nil)
+}
+
 // Status returns what /status shows.
 func (c *Client) Status(ctx context.Context) (json.RawMessage, error) {
 	return c.call(ctx, http.MethodGet, "/status", nil)

@@ -140,8 +140,8 @@ func secured(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cache-Control", "no-store")
 		limit := int64(maxBody)
-		if r.URL.Path == "/purge" {
-			limit = maxPurge
+		if r.URL.Path == "/purge" || r.URL.Path == "/limits" {
+			limit = maxList
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, limit)
 		next.ServeHTTP(w, r)

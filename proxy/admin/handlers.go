@@ -24,6 +24,7 @@ func (s *Server) routes() http.Handler {
 	mux.Handle("/metrics", only("GET, HEAD", s.metrics))
 	mux.Handle("/reload", only("POST", s.reload))
 	mux.Handle("/purge", only("POST", s.purge))
+	mux.Handle("/limits", only("GET, HEAD, POST", s.limits))
 	page := func(path, file, contentType string) {
 		mux.Handle(path, only("GET, HEAD", func(w http.ResponseWriter, r *http.Request) {
 			body, err := dashboard.ReadFile("dashboard/" + file)
@@ -39,7 +40,7 @@ func (s *Server) routes() http.Handler {
 	page("/dashboard.css", "dashboard.css", "text/css; charset=utf-8")
 	page("/dashboard.js", "dashboard.js", "text/javascript; charset=utf-8")
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		refuse(w, http.StatusNotFound, "nothing here; there are / /status /metrics /healthz /readyz and POST /reload /purge")
+		refuse(w, http.StatusNotFound, "nothing here; there are / /status /metrics /healthz /readyz /limits and POST /reload /purge /limits")
 	})
 	return mux
 }
@@ -149,6 +150,34 @@ func (s *Server) purge(w http.ResponseWriter, r *http.Request) {
 		status = http.StatusAccepted
 	}
 	answer(w, status, told)
+}
+
+// limits shows what is ruled about addresses, and rules.
+func (s *Server) limits(w http.ResponseWriter, r *http.Request) {
+	if s.deps.Rule == nil || s.deps.Rulings == nil {
+		missing(w)
+		return
+	}
+	if r.Method != http.MethodPost {
+		answer(w, http.StatusOK, s.deps.Rulings())
+		return
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		refuse(w, http.StatusRequestEntityTooLarge, "cannot read the order: it has more than 1 MiB")
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), ruleTimeout)
+	defer cancel()
+	told, err := s.deps.Rule(ctx, body)
+	switch {
+	case err != nil:
+		refuse(w, http.StatusBadRequest, err.Error())
+	case told.Warning != "":
+		answer(w, http.StatusAccepted, told)
+	default:
+		answer(w, http.StatusOK, told)
+	}
 }
 
 func missing(w http.ResponseWriter) {

@@ -118,6 +118,20 @@ type RateLimit struct {
 	WouldLimit uint64 `json:"would_limit"`
 }
 
+// Ruled is the answer about addresses that operators have denied or allowed.
+type Ruled struct {
+	Rulings []Ruling `json:"rulings"`
+	Warning string   `json:"warning,omitempty"` // it holds here, and not yet everywhere or not after a restart
+}
+
+// Ruling is what holds for a prefix.
+type Ruling struct {
+	Prefix string    `json:"prefix"`
+	Verb   string    `json:"verb"` // deny or allow
+	Until  time.Time `json:"until"`
+	Why    string    `json:"why,omitempty"`
+}
+
 // Cluster is this gateway among those that share a Redis.
 type Cluster struct {
 	Node   string            `json:"node"`
