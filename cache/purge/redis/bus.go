@@ -261,12 +261,13 @@ func (b *Bus) hear(ctx context.Context, p purge.Purge, before uint64) {
 // take applies purges that are new here. Where this node has given itself greater numbers there may be responses that carry
 // those and are from before the purge: it needs another one.
 func (b *Bus) take(purges []purge.Purge) {
-	latest := b.o.Epochs.Latest()
+	for _, p := range purges {
+		b.o.Epochs.Note(p)
+	}
+	latest := b.o.Epochs.Latest() // after they are noted: what is fetched under a number given from now on is from after them
 	again := map[purge.Kind][]purge.Cell{}
 	for _, p := range purges {
-		if p.Seq > latest {
-			b.o.Epochs.Note(p) // the number last, when all are noted
-		} else {
+		if p.Seq <= latest {
 			again[p.Kind] = append(again[p.Kind], p.Cells...)
 		}
 	}
