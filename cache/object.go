@@ -106,6 +106,9 @@ func (o Object) ID() uint64 { return o.u64(atID) }
 // Epoch is the number of the last purge when the origin was asked.
 func (o Object) Epoch() uint64 { return o.u64(atEpoch) }
 
+// setEpoch changes it in memory that is the caller's alone.
+func (o Object) setEpoch(e uint64) { binary.LittleEndian.PutUint64(o.b[atEpoch:], e) }
+
 // Cells are the places in the table of purges that speak of the object: u32 each.
 func (o Object) Cells() []byte {
 	return o.part(o.headAt()+o.u32(atHead)+o.u32(atOwn), cellSize*o.u32(atCells))

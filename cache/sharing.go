@@ -137,7 +137,11 @@ func (f *Fill) endLease(e LeaseEnd) {
 // and does not answer by itself is left in res, to be validated or to stand in for an origin that fails.
 func (c *Cache) lookShared(ctx context.Context, q *Request, res *Result) (Object, error) {
 	now := c.now()
+	known := c.epochs.Latest()
 	o, err := c.readShared(ctx, q, res, now)
+	if o.Exists() && o.Epoch() > known { // of purges from beyond what is known here nothing is known: they may have lesser successors
+		o.setEpoch(known)
+	}
 	if err != nil || !o.Exists() || c.gone(o) || c.writes.since(q.hash, o.Received()) || c.delayed.since(q.hash, o.Received()) {
 		c.count.add(countSharedMiss)
 		return Object{}, err

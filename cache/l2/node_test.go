@@ -16,6 +16,7 @@ import (
 	leases "github.com/tzero-edge/tzero/cache/flight/redis"
 	"github.com/tzero-edge/tzero/cache/l1"
 	"github.com/tzero-edge/tzero/cache/l2"
+	"github.com/tzero-edge/tzero/cache/purge"
 	"github.com/tzero-edge/tzero/cmd/tzero/e2e/harness"
 	"github.com/tzero-edge/tzero/internal/conf"
 	"github.com/tzero-edge/tzero/internal/field"
@@ -228,4 +229,22 @@ func always(text string, lines ...string) *origin {
 		return page(fmt.Sprint(text, n), lines...)
 	}
 	return o
+}
+
+// A response that another gateway has fetched after a purge which is not known here yet. A purge that this gateway makes by
+// itself has a lesser number, and hits it all the same.
+func TestAPurgeOfAnotherIsNotKnownYet(t *testing.T) {
+	server := harness.StartRedis(t)
+	o := always("page ", "Cache-Control: max-age=60", "Surrogate-Key: news")
+	a, b := start(t, server.URL(), o, nil), start(t, server.URL(), o, nil)
+	a.c.Epochs().Reach(5000)
+	b.c.Epochs().Reach(1000)
+	a.is(a.get("/"), "led", "page 1")
+	stored(a, 1)
+	b.is(b.get("/"), "shared", "page 1")
+	b.is(b.get("/"), "hit", "page 1")
+	b.c.Epochs().Next(purge.Hard, []purge.Cell{purge.Tag([]byte("news"))})
+	if got := b.get("/"); got.how == "hit" {
+		t.Errorf("got %q by %s after a purge", got.body, got.how)
+	}
 }

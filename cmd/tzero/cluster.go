@@ -62,6 +62,12 @@ func openCluster(c *configs.Config, store *cache.Cache, limiter *ratelimit.Limit
 	})
 	k.bus = bus.New(bus.Options{
 		Client: k.redis.Client(redis.Bus), Keys: k.redis.Keys(), Epochs: store.Epochs(), Applied: k.nodes.Soon,
+		Acknowledged: func() (last uint64) {
+			for _, n := range k.nodes.Known() {
+				last = max(last, n.Epoch)
+			}
+			return last
+		},
 		CutOff: func(at time.Time, why error) {
 			log.Warn("cut off from the other gateways: purges are not heard of", "on_partition", c.Redis.OnPartition, "error", why)
 			store.CutOff(at)

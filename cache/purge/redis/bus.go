@@ -49,8 +49,10 @@ type Bus struct {
 
 	synced atomic.Bool
 	cut    atomic.Bool
-	lastOK atomic.Int64          // Unix ms
 	failed atomic.Pointer[error] // what the last comparison failed with
+
+	standing        sync.Mutex // held while synced and cut change, and while others are told
+	firstOK, lastOK time.Time  // the first and the last time that all purges were known
 
 	order   sync.Mutex    // held while purges are taken
 	known   atomic.Uint64 // every purge of the list up to this number is known
@@ -71,6 +73,9 @@ type Options struct {
 	Client redis.UniversalClient
 	Keys   tzredis.Keys
 	Epochs *purge.Epochs
+	// Acknowledged is the greatest number that a node is known to have applied: the next purge gets a greater one, also where
+	// Redis has lost that number. nil: there are no others.
+	Acknowledged func() uint64
 	// Applied is told that purges up to a number have taken effect here.
 	Applied func()
 	// CutOff and Rejoined are told when this node does not learn of purges any more, and when it does and has learned of
@@ -101,7 +106,7 @@ type Stats struct {
 // New returns a Bus.
 func New(o Options) *Bus {
 	b := &Bus{o: o, wake: make(chan struct{}, 1)}
-	b.lastOK.Store(time.Now().UnixMilli())
+	b.lastOK = time.Now()
 	return b
 }
 
@@ -147,6 +152,9 @@ func (b *Bus) issue(ctx context.Context, k purge.Kind, cells []purge.Cell) (uint
 		return 0, err
 	}
 	b.hear(ctx, purge.Purge{Seq: seq, Kind: k, Cells: cells}, before)
+	if b.applied.Load() < seq { // Redis could not say what was purged before: until it can, this counts here
+		b.o.Epochs.Next(k, cells)
+	}
 	return seq, nil
 }
 
@@ -157,11 +165,16 @@ func (b *Bus) Later(k purge.Kind, cells []purge.Cell) uint64 {
 	b.wait(purge.Purge{Kind: k, Cells: cells})
 	b.mu.Unlock()
 	b.o.Applied()
+	b.rouse()
+	return seq
+}
+
+// rouse has what waits told at once.
+func (b *Bus) rouse() {
 	select {
 	case b.wake <- struct{}{}:
 	default:
 	}
-	return seq
 }
 
 // wait adds a purge to those that the others are to be told. One that waits already need not wait twice, but for the one
@@ -212,23 +225,40 @@ func (b *Bus) tellLater(ctx context.Context) {
 		if err != nil {
 			return
 		}
+		b.contact(time.Now()) // what is to be told may take long
 	}
 }
 
-// retell has the others purge again what this node knows beyond a number, because Redis has lost it.
-func (b *Bus) retell(since uint64) {
+// retell has the others purge again what is not on the list as this node knows it: Redis has lost it.
+func (b *Bus) retell(list []purge.Purge) {
+	type spot struct {
+		kind purge.Kind
+		cell purge.Cell
+	}
+	on := make(map[spot]uint64, len(list))
+	for _, p := range list {
+		on[spot{p.Kind, p.Cells[0]}] = p.Seq
+	}
 	cells := map[purge.Kind][]purge.Cell{}
 	b.o.Epochs.Each(func(c purge.Cell, k purge.Kind, seq uint64) {
-		if seq > since && !purge.Own(seq) { // those of its own wait already
+		if seq > on[spot{k, c}] && !purge.Own(seq) { // those of its own wait already
 			cells[k] = append(cells[k], c)
 		}
 	})
+	b.waitFor(cells)
+}
+
+// waitFor has cells purged at all nodes soon.
+func (b *Bus) waitFor(cells map[purge.Kind][]purge.Cell) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for k, cells := range cells {
 		for part := range slices.Chunk(cells, purge.MaxTargets) {
 			b.wait(purge.Purge{Kind: k, Cells: part})
 		}
+	}
+	if len(cells) > 0 {
+		b.rouse()
 	}
 }
 
@@ -247,7 +277,7 @@ func (b *Bus) hear(ctx context.Context, p purge.Purge, before uint64) {
 	b.order.Lock()
 	defer b.order.Unlock()
 	switch known := b.known.Load(); {
-	case p.Seq <= known:
+	case b.history.has(p.Seq):
 	case b.synced.Load() && before == known:
 		b.known.Store(p.Seq)
 		b.history.add(p.Seq)
@@ -258,8 +288,8 @@ func (b *Bus) hear(ctx context.Context, p purge.Purge, before uint64) {
 	b.o.Applied()
 }
 
-// take applies purges that are new here. Where this node has given itself greater numbers there may be responses that carry
-// those and are from before the purge: it needs another one.
+// take applies purges that are new here. Where a greater number was known there may be responses that carry that one and are
+// from before the purge, here or at others: it needs another one.
 func (b *Bus) take(purges []purge.Purge) {
 	for _, p := range purges {
 		b.o.Epochs.Note(p)
@@ -275,5 +305,6 @@ func (b *Bus) take(purges []purge.Purge) {
 	for k, cells := range again {
 		b.o.Epochs.Next(k, cells)
 	}
+	b.waitFor(again)
 	b.applied.Store(b.known.Load())
 }

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -19,17 +21,32 @@ import (
 // cannot tell whether Redis has lost some meanwhile.
 const maxNumbers = 1024
 
-// maxNumber is the greatest: beyond it a float64, which scores are, does not know every number.
-const maxNumber = 1<<53 - 2
+// begin is when numbers begin; ahead is by how much a number may be later than a node's own clock says. A list with numbers
+// beyond is not believed: they would be above those of all purges to come.
+var begin = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+const ahead = 24 * time.Hour
+
+// numberAt is the number of a purge at a time.
+func numberAt(t time.Time) uint64 { return 2 * uint64(max(t.Sub(begin), 0)/time.Microsecond) }
+
+// limit is the greatest number that is believed. Scores are of float64, which know every number below 2^53.
+func limit() uint64 { return min(numberAt(time.Now().Add(ahead)), 1<<53-2) }
+
+// maxStep is in what range the distance to the number before is drawn by lot where the clock is no help. When Redis has lost
+// the end of the list, and the clock is behind, the next number is hardly one of those that were lost.
+const maxStep = 1 << 13
 
 // issue gives a purge the next number, above a floor that a node knows. It returns the number before and the number. A number
-// of -1: there is no list; with ARGV[5] set it is begun, and -1 means that there is one already. -2: no number is left.
+// of -1: there is no list; with ARGV[5] set it is begun, and -1 means that there is one already. -2: it were beyond ARGV[6].
 var issue = redis.NewScript(`
 local newest = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
 local last = math.max(0, -tonumber(newest[2] or '0'))
 if (last > 0) == (ARGV[5] ~= '') then return {'0', '-1'} end
 local t = redis.call('TIME')
-local seq = math.max(2 * ((t[1] - 1767225600) * 1000000 + t[2]), last + 2, tonumber(ARGV[1]) + 2)
+local seq = 2 * ((t[1] - 1767225600) * 1000000 + t[2])
+local floor = math.max(last, tonumber(ARGV[1]))
+if seq <= floor then seq = floor + tonumber(ARGV[8]) end
 seq = seq - seq % 2
 if not (seq <= tonumber(ARGV[6])) then return {'0', '-2'} end
 local before, number = string.format('%.0f', last), string.format('%.0f', seq)
@@ -52,12 +69,14 @@ func (b *Bus) number(ctx context.Context, k purge.Kind, cells []purge.Cell, anew
 		mode = "anew"
 	}
 	got, err := issue.Run(ctx, b.o.Client, []string{b.o.Keys.Purges()},
-		b.o.Epochs.Latest(), letter(k), b.o.Keys.Bus(), pack(cells), mode, maxNumber, maxNumbers).Int64Slice()
+		b.floor(), letter(k), b.o.Keys.Bus(), pack(cells), mode, limit(), maxNumbers, 2+rand.Uint64N(maxStep)).Int64Slice()
 	switch {
 	case err != nil:
 		return 0, 0, b.explain(err)
-	case len(got) != 2 || got[1] == -2:
+	case len(got) != 2:
 		return 0, 0, b.errForeign()
+	case got[1] == -2:
+		return 0, 0, b.errAhead()
 	case got[1] == -1:
 		return 0, 0, errLost
 	case got[0] < 0 || got[1] <= got[0]:
@@ -66,13 +85,30 @@ func (b *Bus) number(ctx context.Context, k purge.Kind, cells []purge.Cell, anew
 	return uint64(got[1]), uint64(got[0]), nil
 }
 
+// floor is the greatest number that is known to have been given: by this node, or acknowledged by another.
+func (b *Bus) floor() uint64 {
+	n := b.o.Epochs.Latest()
+	if b.o.Acknowledged == nil {
+		return n
+	}
+	if others := b.o.Acknowledged(); others <= limit() {
+		n = max(n, others)
+	}
+	return n
+}
+
+// errAhead: whose clock is wrong only people can say.
+func (b *Bus) errAhead() error {
+	return fmt.Errorf("purges in Redis (%s) are numbered by a clock that is %s ahead of this machine's, or more: set the clocks right, and delete that key if it was Redis' clock that was wrong", b.o.Keys.Purges(), ahead)
+}
+
 // errForeign: it is left alone, for it may be somebody's.
 func (b *Bus) errForeign() error {
 	return fmt.Errorf("what Redis has as %s is no list of purges: give redis.prefix a value of its own, or delete it if it is nobody's", b.o.Keys.Purges())
 }
 
 func (b *Bus) explain(err error) error {
-	if redis.HasErrorPrefix(err, "WRONGTYPE") {
+	if strings.Contains(err.Error(), "WRONGTYPE") { // not always in front: a script may have said it
 		return b.errForeign()
 	}
 	return err
@@ -87,111 +123,135 @@ func (b *Bus) catchUp(ctx context.Context) error {
 
 func (b *Bus) readMissed(ctx context.Context) error {
 	known := b.known.Load()
-	last, listed, err := b.look(ctx, known)
+	l, err := b.look(ctx, known)
 	switch {
 	case err != nil:
 		return err
-	case last == 0:
+	case l.last == 0:
 		return b.lost(ctx, known)
 	}
 	b.lostAt = time.Time{}
-	switch {
-	case last == known:
-		return nil
-	case known == 0 || listed:
-		return b.read(ctx, known)
+	if l.last != known {
+		b.learn(l, known)
 	}
-	return b.reconcile(ctx, known)
-}
-
-// look asks Redis for the last number on the list, 0: there is none, and whether a number is on it.
-func (b *Bus) look(ctx context.Context, number uint64) (last uint64, listed bool, err error) {
-	var newest *redis.ZSliceCmd
-	var score *redis.FloatCmd
-	_, err = b.o.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
-		newest = p.ZRangeWithScores(ctx, b.o.Keys.Purges(), 0, 0)
-		score = p.ZScore(ctx, b.o.Keys.Purges(), strconv.FormatUint(number, 10))
-		return nil
-	})
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return 0, false, fmt.Errorf("cannot ask Redis for the number of the last purge: %w", b.explain(err))
-	}
-	if entries := newest.Val(); len(entries) == 1 && entries[0].Score < 0 {
-		if last = numberOf(entries[0]); last == 0 {
-			return 0, false, b.errForeign()
-		}
-	}
-	return last, score.Err() == nil, nil
-}
-
-// read takes what is on the list since a number.
-func (b *Bus) read(ctx context.Context, since uint64) error {
-	text := strconv.FormatUint(since, 10)
-	var numbers, cells *redis.ZSliceCmd
-	_, err := b.o.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
-		// The numbers first: what is purged between the two is known too early, which does no harm.
-		numbers = p.ZRangeByScoreWithScores(ctx, b.o.Keys.Purges(), &redis.ZRangeBy{Min: "-inf", Max: "(-" + text})
-		cells = p.ZRangeByScoreWithScores(ctx, b.o.Keys.Purges(), &redis.ZRangeBy{Min: "(" + text, Max: "+inf"})
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("cannot read the list of purges: %w", b.explain(err))
-	}
-	last := since
-	for _, z := range numbers.Val() {
-		n := numberOf(z)
-		if n == 0 {
-			b.n.unknown.Add(1)
-			continue
-		}
-		b.history.add(n)
-		last = max(last, n)
-	}
-	var missed []purge.Purge
-	for _, z := range cells.Val() {
-		if p, ok := member(z); ok {
-			missed = append(missed, p)
-		} else {
-			b.n.unknown.Add(1)
-		}
-	}
-	b.known.Store(last)
-	b.take(missed)
-	b.n.caughtUp.Add(1)
-	b.o.Applied()
 	return nil
 }
 
-// replicates is how much a failover can lose of what a master had: purges from that long before are told again where
-// nothing better is known, in numbers.
-const replicates = 2 * uint64(10*time.Second/time.Microsecond)
+// look is what a node that knows the list up to number ARGV[1] is to see of it, in one step: the last number; whether ARGV[1]
+// is on it; and of numbers and cells those since, or all where it is not.
+var look = redis.NewScript(`
+local newest = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+if newest[1] == ARGV[1] or tonumber(newest[2] or '0') >= 0 then return {newest, 1, {}, {}} end
+local listed, to, from = 1, '(-' .. ARGV[1], '(' .. ARGV[1]
+if ARGV[1] ~= '0' and not redis.call('ZSCORE', KEYS[1], ARGV[1]) then listed, to, from = 0, '(0', '(0' end
+return {newest, listed,
+  redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', to, 'WITHSCORES', 'LIMIT', 0, ARGV[2]),
+  redis.call('ZRANGEBYSCORE', KEYS[1], from, '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[3])}`)
 
-// reconcile finds out from where on the list and this node know different purges: Redis has lost what it had, or the list was
-// begun anew. Each then learns from the other.
-func (b *Bus) reconcile(ctx context.Context, known uint64) error {
-	entries, err := b.o.Client.ZRangeByScoreWithScores(ctx, b.o.Keys.Purges(), &redis.ZRangeBy{Min: "-inf", Max: "(0"}).Result()
+// seen is what look saw.
+type seen struct {
+	last    uint64 // 0: there is no list
+	listed  bool   // what the node knows last is on it
+	numbers []uint64
+	cells   []purge.Purge // of one cell each
+	unknown int           // entries that are neither
+}
+
+// look asks Redis for what has come to the list since a number, or for all of it where that number is not on it.
+func (b *Bus) look(ctx context.Context, known uint64) (seen, error) {
+	const numbers, cells = 2 * maxNumbers, 4 * purge.Cells // more than there can be
+	got, err := look.Run(ctx, b.o.Client, []string{b.o.Keys.Purges()}, strconv.FormatUint(known, 10), numbers, cells).Slice()
 	if err != nil {
-		return fmt.Errorf("cannot read the numbers of the last purges: %w", b.explain(err))
+		return seen{}, fmt.Errorf("cannot read the list of purges: %w", b.explain(err))
 	}
-	var common, oldest uint64 = 0, math.MaxUint64
-	for _, z := range entries {
-		n := numberOf(z)
-		oldest = min(oldest, n)
-		if b.history.has(n) {
-			common = max(common, n)
+	s, err := b.readSeen(got, limit())
+	if err != nil {
+		return seen{}, err
+	}
+	b.n.unknown.Add(uint64(s.unknown))
+	return s, nil
+}
+
+func (b *Bus) readSeen(got []any, limit uint64) (s seen, err error) {
+	if len(got) != 4 {
+		return seen{}, b.errForeign()
+	}
+	newest, numbers, cells := entries(got[0]), entries(got[2]), entries(got[3])
+	if len(newest) == 0 || !(newest[0].Score < 0) { // cells without numbers are no list yet
+		return seen{}, nil
+	}
+	s.last = numberOf(newest[0])
+	switch {
+	case s.last == 0:
+		return seen{}, b.errForeign()
+	case s.last > limit:
+		return seen{}, b.errAhead()
+	}
+	s.listed = got[1] == int64(1)
+	for _, z := range numbers {
+		if n := numberOf(z); n != 0 {
+			s.numbers = append(s.numbers, n)
+		} else {
+			s.unknown++
 		}
 	}
-	since, told := common, common
-	switch {
-	case common > 0:
-	case known < oldest: // more purges than the list remembers the numbers of: what they hit is on it all the same
-		since, told = known, known-min(known, replicates)
-	default: // begun by one whose clock is behind
-		told = oldest
+	for _, z := range cells {
+		p, ok := member(z)
+		if !ok || p.Seq > limit {
+			s.unknown++
+			continue
+		}
+		// A cell beyond the last number was put back by a node that knows more, and has not said so yet: what is on the
+		// list is at least hit once.
+		p.Seq = min(p.Seq, s.last)
+		s.cells = append(s.cells, p)
 	}
-	b.n.diverged.Add(1)
-	b.retell(told)
-	return b.read(ctx, since)
+	return s, nil
+}
+
+// entries reads members with their scores as a script returns them.
+func entries(v any) []redis.Z {
+	flat, _ := v.([]any)
+	zs := make([]redis.Z, 0, len(flat)/2)
+	for ; len(flat) >= 2; flat = flat[2:] {
+		text, _ := flat[1].(string)
+		score, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			score = math.NaN()
+		}
+		zs = append(zs, redis.Z{Member: flat[0], Score: score})
+	}
+	return zs
+}
+
+// learn takes what is on the list and not known here. Where the list does not have what is known last, Redis has lost what it
+// had, or the list was begun anew: each then learns from the other. What both know ends at the greatest number that is known
+// to both; a node that was away for more purges than the list remembers the numbers of knows the list up to its last.
+func (b *Bus) learn(l seen, known uint64) {
+	since := known
+	if !l.listed {
+		var common, oldest uint64 = 0, math.MaxUint64
+		for _, n := range l.numbers {
+			oldest = min(oldest, n)
+			if b.history.has(n) {
+				common = max(common, n)
+			}
+		}
+		if known >= oldest {
+			since = common
+		}
+		b.n.diverged.Add(1)
+		b.retell(l.cells)
+		b.history = nil
+	}
+	for _, n := range l.numbers {
+		b.history.add(n)
+	}
+	cells := slices.DeleteFunc(l.cells, func(p purge.Purge) bool { return p.Seq <= since })
+	b.known.Store(l.last)
+	b.take(cells)
+	b.n.caughtUp.Add(1)
+	b.o.Applied()
 }
 
 // patience is how long a node that knows no list waits for one that does, which looks once a second after it has found Redis
@@ -214,7 +274,7 @@ func (b *Bus) lost(ctx context.Context, known uint64) error {
 			return err
 		}
 		b.n.begun.Add(1)
-		return b.read(ctx, 0)
+		return b.readMissed(ctx)
 	}
 	return errLost
 }
@@ -300,7 +360,7 @@ func kindOf(c byte) (purge.Kind, bool) {
 func numberOf(z redis.Z) uint64 {
 	s, _ := z.Member.(string)
 	n, err := strconv.ParseUint(s, 10, 64)
-	if err != nil || n > maxNumber || z.Score != -float64(n) || purge.Own(n) {
+	if err != nil || n >= 1<<53 || z.Score != -float64(n) || purge.Own(n) {
 		return 0
 	}
 	return n
@@ -309,7 +369,7 @@ func numberOf(z redis.Z) uint64 {
 // member reads an entry that is a cell.
 func member(z redis.Z) (purge.Purge, bool) {
 	s, ok := z.Member.(string)
-	if !ok || len(s) < 2 || !(z.Score >= 1 && z.Score <= maxNumber) {
+	if !ok || len(s) < 2 || !(z.Score >= 1 && z.Score < 1<<53) {
 		return purge.Purge{}, false
 	}
 	k, ok := kindOf(s[0])
@@ -333,8 +393,8 @@ const PurgeKind = 'p'
 
 const messageHead = 1 + 8 + 8 + 1
 
-// message reads one.
-func message(b []byte) (p purge.Purge, before uint64, ok bool) {
+// message reads one. Numbers above limit are not believed.
+func message(b []byte, limit uint64) (p purge.Purge, before uint64, ok bool) {
 	if len(b) < messageHead || b[0] != PurgeKind || (len(b)-messageHead)%4 != 0 || len(b) > messageHead+4*purge.MaxTargets {
 		return purge.Purge{}, 0, false
 	}
@@ -346,5 +406,5 @@ func message(b []byte) (p purge.Purge, before uint64, ok bool) {
 		ok = ok && c < purge.Cells
 		p.Cells = append(p.Cells, c)
 	}
-	return p, before, ok && before < p.Seq && p.Seq <= maxNumber && !purge.Own(p.Seq)
+	return p, before, ok && before < p.Seq && p.Seq <= limit && !purge.Own(p.Seq)
 }

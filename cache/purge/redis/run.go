@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/tzero-edge/tzero/cache/purge"
 	tzredis "github.com/tzero-edge/tzero/internal/redis"
 )
 
@@ -48,7 +49,7 @@ func (b *Bus) receive(ctx context.Context, payload []byte) {
 		b.o.Other(payload)
 		return
 	}
-	p, before, ok := message(payload)
+	p, before, ok := message(payload, limit())
 	if !ok {
 		b.n.unknown.Add(1)
 		return
@@ -61,8 +62,11 @@ func (b *Bus) receive(ctx context.Context, payload []byte) {
 func (b *Bus) comparing(ctx context.Context) {
 	for {
 		pause := compareEvery*3/4 + rand.N(compareEvery/4)
-		if errors.Is(b.compare(ctx), errLost) {
+		switch err := b.compare(ctx); {
+		case errors.Is(err, errLost):
 			pause /= 4
+		case err == nil && !b.synced.Load():
+			pause = settle
 		}
 		select {
 		case <-ctx.Done():
@@ -81,14 +85,35 @@ func (b *Bus) compare(ctx context.Context) error {
 		return err
 	}
 	b.failed.Store(nil)
-	b.lastOK.Store(time.Now().UnixMilli())
-	first := !b.synced.Swap(true)
-	if b.cut.Swap(false) || first {
-		b.o.Rejoined(time.Now())
+	if !b.contact(time.Now()) {
+		_, _ = b.issue(ctx, purge.Hard, nil) // a purge of nothing, whose number makes all others compare
+		return nil
 	}
 	b.tellLater(ctx)
 	b.align(ctx)
 	return nil
+}
+
+// settle is how long a node that starts waits before it trusts the list: a replica that has just become master may have lost
+// the end of it, and the others, who know it, are told to look.
+const settle = 100 * time.Millisecond
+
+// contact notes that all purges are known now, and reports whether they are to be trusted.
+func (b *Bus) contact(now time.Time) bool {
+	b.standing.Lock()
+	defer b.standing.Unlock()
+	b.lastOK = now
+	if b.firstOK.IsZero() {
+		b.firstOK = now
+	}
+	if now.Sub(b.firstOK) < settle {
+		return false
+	}
+	first, cut := !b.synced.Swap(true), b.cut.Swap(false)
+	if first || cut {
+		b.o.Rejoined(now)
+	}
+	return true
 }
 
 // watching notices that nothing was compared for too long.
@@ -99,11 +124,17 @@ func (b *Bus) watching(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case now := <-tick.C:
-			if now.UnixMilli()-b.lastOK.Load() > cutAfter.Milliseconds() && !b.cut.Swap(true) {
-				b.o.CutOff(now, b.why())
-			}
+		case <-tick.C:
+			b.watch(time.Now())
 		}
+	}
+}
+
+func (b *Bus) watch(now time.Time) {
+	b.standing.Lock()
+	defer b.standing.Unlock()
+	if since := b.lastOK.Add(cutAfter); now.After(since) && !b.cut.Swap(true) {
+		b.o.CutOff(since, b.why())
 	}
 }
 
