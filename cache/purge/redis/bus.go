@@ -17,8 +17,8 @@
 //
 //   - The list, by an eviction or a restart: a node that knows it puts it back. Where none does, the list begins with a purge
 //     of everything.
-//   - The end of the list, by a failover: a node whose last number is not on the list tells again what it knows beyond the
-//     last number that both have.
+//   - The end of the list, by a failover: a node whose last number is not on the list tells again what it knows and the
+//     list does not.
 //   - A node's contact: it purges for itself, with odd numbers that mean nothing to others, and tells them when Redis is back.
 package bus
 

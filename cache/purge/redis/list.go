@@ -38,13 +38,13 @@ func limit() uint64 { return min(numberAt(time.Now().Add(ahead)), 1<<53-2) }
 const maxStep = 1 << 13
 
 // issue gives a purge the next number, above a floor that a node knows. It returns the number before and the number. A number
-// of -1: there is no list; with ARGV[5] set it is begun, and -1 means that there is one already. -2: it were beyond ARGV[6].
+// of -1: there is no list; with ARGV[5] set it is begun, and -1 means that there is one already. -2: it would be beyond ARGV[6].
 var issue = redis.NewScript(`
 local newest = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
 local last = math.max(0, -tonumber(newest[2] or '0'))
 if (last > 0) == (ARGV[5] ~= '') then return {'0', '-1'} end
 local t = redis.call('TIME')
-local seq = 2 * ((t[1] - 1767225600) * 1000000 + t[2])
+local seq = 2 * ((t[1] - tonumber(ARGV[9])) * 1000000 + t[2])
 local floor = math.max(last, tonumber(ARGV[1]))
 if seq <= floor then seq = floor + tonumber(ARGV[8]) end
 seq = seq - seq % 2
@@ -69,7 +69,7 @@ func (b *Bus) number(ctx context.Context, k purge.Kind, cells []purge.Cell, anew
 		mode = "anew"
 	}
 	got, err := issue.Run(ctx, b.o.Client, []string{b.o.Keys.Purges()},
-		b.floor(), letter(k), b.o.Keys.Bus(), pack(cells), mode, limit(), maxNumbers, 2+rand.Uint64N(maxStep)).Int64Slice()
+		b.floor(), letter(k), b.o.Keys.Bus(), pack(cells), mode, limit(), maxNumbers, 2+rand.Uint64N(maxStep), begin.Unix()).Int64Slice()
 	switch {
 	case err != nil:
 		return 0, 0, b.explain(err)
