@@ -112,18 +112,22 @@ func New(o Options) *Bus {
 
 // Ready reports that all purges are known here, and those of this node to Redis.
 func (b *Bus) Ready() bool {
-	return b.synced.Load() && !b.cut.Load() && b.o.Epochs.Latest() <= b.known.Load()
+	return b.synced.Load() && !b.cut.Load() && b.o.Epochs.Latest() <= b.known.Load() && b.waiting() == 0
+}
+
+// waiting is how many purges Redis was not told yet.
+func (b *Bus) waiting() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.later)
 }
 
 // Stats returns a snapshot.
 func (b *Bus) Stats() Stats {
-	b.mu.Lock()
-	later := len(b.later)
-	b.mu.Unlock()
 	return Stats{
 		Epoch: b.o.Epochs.Latest(), Synced: b.synced.Load(), Cut: b.cut.Load(), Purges: b.n.purges.Load(), Heard: b.n.heard.Load(),
 		CaughtUp: b.n.caughtUp.Load(), Restored: b.n.restored.Load(), Diverged: b.n.diverged.Load(), Begun: b.n.begun.Load(),
-		Unknown: b.n.unknown.Load(), Later: later,
+		Unknown: b.n.unknown.Load(), Later: b.waiting(),
 	}
 }
 
@@ -264,10 +268,7 @@ func (b *Bus) waitFor(cells map[purge.Kind][]purge.Cell) {
 
 // align gets above the numbers that this node gave itself, when all of its purges are told. Until then nothing is shared.
 func (b *Bus) align(ctx context.Context) {
-	b.mu.Lock()
-	waiting := len(b.later)
-	b.mu.Unlock()
-	if waiting == 0 && b.o.Epochs.Latest() > b.known.Load() {
+	if b.waiting() == 0 && b.o.Epochs.Latest() > b.known.Load() {
 		_, _ = b.issue(ctx, purge.Hard, nil) // a purge of nothing; the next comparison tries again
 	}
 }

@@ -267,6 +267,17 @@ func TestTooManyWaitMeanwhile(t *testing.T) {
 	}
 }
 
+// A gateway whose purge is still to be told is not ready, even where Redis has numbered another meanwhile.
+func TestWhoHasToTellIsNotReady(t *testing.T) {
+	b := New(Options{Epochs: purge.NewEpochs(), Applied: func() {}})
+	b.synced.Store(true)
+	b.Later(purge.Hard, tags("mine"))
+	b.hear(context.Background(), purge.Purge{Seq: 100, Kind: purge.Hard, Cells: tags("other")}, 0)
+	if b.Applied() != 100 || b.Ready() {
+		t.Error("ready with a purge that others do not know")
+	}
+}
+
 func TestTheSamePurgeWaitsOnce(t *testing.T) {
 	t.Parallel()
 	b := New(Options{Epochs: purge.NewEpochs(), Applied: func() {}})
